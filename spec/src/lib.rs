@@ -1,0 +1,1 @@
+//! The executable specification: grammars, clauses, models.
