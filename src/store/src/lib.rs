@@ -1,1 +1,1 @@
-//! The store.
+//! The store of DBMail: requests of `dbmail_core::store`, answered from an SQL database.

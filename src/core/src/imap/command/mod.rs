@@ -1,0 +1,285 @@
+//! The commands of IMAP as values: what the grammar makes and the session runs.
+
+use bytes::Bytes;
+
+use crate::mail::Section;
+use crate::store::{FlagChange, Flags, InternalDate, MailboxName, SpecialUse};
+
+/// A command with its tag.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tagged {
+    /// As the client wrote it.
+    pub tag: Bytes,
+    /// The command.
+    pub command: Command,
+}
+
+/// A mailbox argument: its syntax is right; whether it can be a name is for the command to answer (NO, not BAD).
+pub type Named = Result<MailboxName, crate::store::BadName>;
+
+/// Numbers as the client wrote them (RFC 9051 `sequence-set`): `None` is `*`. At most
+/// [`crate::limits::SEQUENCE_RANGES_MAX`] ranges. Whether they are sequence numbers or UIDs is for the command to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SequenceSet(pub Vec<(Option<u32>, Option<u32>)>);
+
+/// One command.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// CAPABILITY
+    Capability,
+    /// NOOP
+    Noop,
+    /// LOGOUT
+    Logout,
+    /// ID, with the client's fields.
+    Id(Vec<(Vec<u8>, Option<Vec<u8>>)>),
+    /// STARTTLS
+    StartTls,
+    /// AUTHENTICATE, with the initial response decoded (`Some(empty)` for `=`).
+    Authenticate {
+        /// Upper case.
+        mechanism: String,
+        /// RFC 4959.
+        initial: Option<Vec<u8>>,
+    },
+    /// LOGIN
+    Login {
+        /// As sent.
+        user: Vec<u8>,
+        /// As sent.
+        password: Vec<u8>,
+    },
+    /// SELECT
+    Select(Named),
+    /// EXAMINE
+    Examine(Named),
+    /// CREATE, with the special use of RFC 6154 §3 where given.
+    Create(Named, Option<SpecialUse>),
+    /// DELETE
+    Delete(Named),
+    /// RENAME
+    Rename(Named, Named),
+    /// SUBSCRIBE
+    Subscribe(Named),
+    /// UNSUBSCRIBE
+    Unsubscribe(Named),
+    /// LIST reference pattern. Both decoded to UTF-8 from modified UTF-7.
+    List {
+        /// What patterns are relative to.
+        reference: String,
+        /// With `%` and `*`.
+        pattern: String,
+    },
+    /// LSUB
+    Lsub {
+        /// What patterns are relative to.
+        reference: String,
+        /// With `%` and `*`.
+        pattern: String,
+    },
+    /// NAMESPACE
+    Namespace,
+    /// STATUS
+    Status(Named, Vec<StatusItem>),
+    /// APPEND; the message itself is the literal that the lexer streams.
+    Append(Append),
+    /// IDLE
+    Idle,
+    /// CHECK
+    Check,
+    /// CLOSE
+    Close,
+    /// UNSELECT
+    Unselect,
+    /// EXPUNGE, or UID EXPUNGE with a set.
+    Expunge(Option<SequenceSet>),
+    /// SEARCH and UID SEARCH.
+    Search(Search),
+    /// FETCH and UID FETCH.
+    Fetch(Fetch),
+    /// STORE and UID STORE.
+    Store(Store),
+    /// COPY and UID COPY.
+    Copy(Copy),
+    /// MOVE and UID MOVE.
+    Move(Copy),
+}
+
+/// Whether a command speaks of sequence numbers or of UIDs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbers {
+    /// Message sequence numbers.
+    Sequence,
+    /// UIDs (the UID form of the command).
+    Uid,
+}
+
+/// What STATUS may be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusItem {
+    /// MESSAGES
+    Messages,
+    /// RECENT
+    Recent,
+    /// UIDNEXT
+    UidNext,
+    /// UIDVALIDITY
+    UidValidity,
+    /// UNSEEN
+    Unseen,
+    /// DELETED (RFC 9051)
+    Deleted,
+    /// SIZE (RFC 8438)
+    Size,
+}
+
+/// APPEND without its message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Append {
+    /// There.
+    pub mailbox: Named,
+    /// `\Recent` is not among them.
+    pub flags: Flags,
+    /// Date and time, when given.
+    pub date: Option<InternalDate>,
+}
+
+/// FETCH.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fetch {
+    /// What `set` means.
+    pub numbers: Numbers,
+    /// Which.
+    pub set: SequenceSet,
+    /// What; macros (ALL, FAST, FULL) are resolved. In the order written.
+    pub items: Vec<FetchItem>,
+}
+
+/// One thing to FETCH.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FetchItem {
+    /// `BODY` (structure without extension data)
+    Body,
+    /// `BODYSTRUCTURE`
+    BodyStructure,
+    /// `ENVELOPE`
+    Envelope,
+    /// `FLAGS`
+    Flags,
+    /// `INTERNALDATE`
+    InternalDate,
+    /// `RFC822.SIZE`
+    Rfc822Size,
+    /// `UID`
+    Uid,
+    /// `RFC822`: as `BODY[]`, under its own name
+    Rfc822,
+    /// `RFC822.HEADER`: as `BODY.PEEK[HEADER]`, under its own name
+    Rfc822Header,
+    /// `RFC822.TEXT`: as `BODY[TEXT]`, under its own name
+    Rfc822Text,
+    /// `BODY[…]<…>` and `BODY.PEEK[…]<…>`
+    Section {
+        /// Do not set `\Seen`.
+        peek: bool,
+        /// Which.
+        section: Section,
+        /// Offset and count of `<offset.count>`; count is not 0.
+        partial: Option<(u32, u32)>,
+        /// The section as it is echoed in the reply (`HEADER.FIELDS (TO CC)`), with field names as the client wrote them.
+        written: Bytes,
+    },
+}
+
+/// STORE.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Store {
+    /// What `set` means.
+    pub numbers: Numbers,
+    /// Which.
+    pub set: SequenceSet,
+    /// How.
+    pub how: FlagChange,
+    /// `.SILENT`
+    pub silent: bool,
+    /// With these; `\Recent` is refused by the grammar.
+    pub flags: Flags,
+}
+
+/// COPY and MOVE.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Copy {
+    /// What `set` means.
+    pub numbers: Numbers,
+    /// Which.
+    pub set: SequenceSet,
+    /// There.
+    pub to: Named,
+}
+
+/// SEARCH.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Search {
+    /// What the answer's numbers mean.
+    pub numbers: Numbers,
+    /// CHARSET when given, upper case. The session refuses all but US-ASCII and UTF-8.
+    pub charset: Option<String>,
+    /// All must hold. At most [`crate::limits::SEARCH_KEYS_MAX`] keys in all, nested at most [`crate::limits::NESTING_MAX`] deep.
+    pub keys: Vec<SearchKey>,
+}
+
+/// A calendar date as IMAP writes it (`1-Feb-1994`), without zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Date {
+    /// Four digits.
+    pub year: u16,
+    /// 1 to 12.
+    pub month: u8,
+    /// 1 to 31, legal in its month.
+    pub day: u8,
+}
+
+/// A key of SEARCH. ANSWERED, UNSEEN and so on are `Flag` with `has` true or false.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SearchKey {
+    /// ALL
+    All,
+    /// All of these: parentheses.
+    And(Vec<SearchKey>),
+    /// OR
+    Or(Box<SearchKey>, Box<SearchKey>),
+    /// NOT
+    Not(Box<SearchKey>),
+    /// A system flag is there, or is not.
+    Flag(crate::store::SystemFlags, bool),
+    /// A keyword is there, or is not (KEYWORD, UNKEYWORD).
+    Keyword(crate::store::Keyword, bool),
+    /// RECENT (true), OLD (false). NEW is `And([Recent(true), Flag(SEEN, false)])`.
+    Recent(bool),
+    /// BCC, CC, FROM, SUBJECT, TO, HEADER: the field's name and the string, decoded to UTF-8.
+    Header(Vec<u8>, String),
+    /// BODY
+    Body(String),
+    /// TEXT
+    Text(String),
+    /// BEFORE, by INTERNALDATE in its zone.
+    Before(Date),
+    /// ON
+    On(Date),
+    /// SINCE
+    Since(Date),
+    /// SENTBEFORE, by the Date field.
+    SentBefore(Date),
+    /// SENTON
+    SentOn(Date),
+    /// SENTSINCE
+    SentSince(Date),
+    /// LARGER
+    Larger(u64),
+    /// SMALLER
+    Smaller(u64),
+    /// A sequence set.
+    Sequence(SequenceSet),
+    /// UID
+    Uid(SequenceSet),
+}

@@ -1,0 +1,1 @@
+//! From octets to whole commands: lines, literals, limits.

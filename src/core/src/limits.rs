@@ -1,0 +1,70 @@
+//! Every budget of the core, with the reason for its value (promise 4 of the design).
+//!
+//! A limit that a peer can meet has an error of its own; none is enforced silently.
+
+/// Longest command line before login, in octets: LOGIN with two generous literals fits.
+pub const LINE_BYTES_BEFORE_LOGIN_MAX: usize = 4 * 1024;
+/// Longest command (all its lines and inline literals) after login, in octets. RFC 7162 §4 asks
+/// for at least 8,192 for a line; long UID sets and searches of real clients stay under this.
+pub const COMMAND_BYTES_MAX: usize = 64 * 1024;
+/// Largest literal kept inside a command before login, in octets (a user name or password).
+pub const LITERAL_BYTES_BEFORE_LOGIN_MAX: u64 = 1024;
+/// Largest literal kept inside a command after login, in octets. Only APPEND's message is longer,
+/// and that passes by as a stream.
+pub const LITERAL_BYTES_MAX: u64 = 32 * 1024;
+/// Most literals in one command: no client needs more, each costs a continuation.
+pub const LITERALS_MAX: usize = 64;
+/// Deepest nesting of parentheses in a command (SEARCH, FETCH): the parser recurses so far.
+pub const NESTING_MAX: usize = 32;
+/// Most SEARCH keys in one command, so that a search costs a bounded walk for each message.
+pub const SEARCH_KEYS_MAX: usize = 256;
+/// Most ranges in one sequence set of a command.
+pub const SEQUENCE_RANGES_MAX: usize = 16 * 1024;
+/// Commands in a row that do not parse before the connection is closed: past this it is no client.
+pub const BAD_COMMANDS_MAX: u32 = 20;
+/// Largest message accepted by APPEND and LMTP unless configured otherwise, in octets.
+pub const MESSAGE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Octets that a session holds ready for its peer before it stops producing more.
+pub const OUTPUT_BYTES_HIGH: usize = 64 * 1024;
+/// Rows of one page of a FETCH answer when the rows are narrow (STORAGE 9).
+pub const PAGE_ROWS_MAX: usize = 5_000;
+/// Octets of one page of a FETCH answer: what is read ahead for a client that may be slow.
+pub const PAGE_BYTES_MAX: u64 = 1024 * 1024;
+/// Largest content that comes inside a page; a larger one is read in slices as the peer takes it.
+pub const INLINE_CONTENT_BYTES_MAX: u64 = 512 * 1024;
+/// Octets of one slice of stored content asked for at a time.
+pub const READ_BYTES_MAX: u64 = 256 * 1024;
+/// Octets of one slice of an upload, and how many may be under way unacknowledged.
+pub const STAGE_SLICE_BYTES_MAX: usize = 64 * 1024;
+/// Octets of an upload that may be handed to the shell and not be acknowledged yet.
+pub const STAGE_AHEAD_BYTES_MAX: u64 = 512 * 1024;
+/// Most log entries in one answer to `Changes`.
+pub const CHANGES_MAX: usize = 1_000;
+/// Time without a command before login after which the connection is closed, in seconds.
+pub const LOGIN_SECONDS_MAX: u64 = 60;
+/// Time without a command after login (RFC 9051 §5.4: at least 30 minutes), in seconds.
+pub const IDLE_SECONDS_MAX: u64 = 30 * 60;
+/// Time without a command on an LMTP connection, in seconds (RFC 5321 §4.5.3.2: 5 minutes).
+pub const LMTP_SECONDS_MAX: u64 = 5 * 60;
+/// Most recipients of one LMTP transaction (RFC 5321 §4.5.3.1.8 asks for at least 100).
+pub const RECIPIENTS_MAX: usize = 1_000;
+/// Trace fields of one recipient (STORAGE 15), in octets.
+pub const PREFIX_BYTES_MAX: usize = 2 * 1024;
+/// Keywords in one mailbox (STORAGE 14): more is answered NO [LIMIT].
+pub const KEYWORDS_MAX: usize = 1_000;
+/// Longest keyword, in octets.
+pub const KEYWORD_BYTES_MAX: usize = 255;
+/// Deepest mailbox name (STORAGE 19).
+pub const MAILBOX_DEPTH_MAX: usize = 20;
+/// Longest level of a mailbox name in octets of UTF-8 (STORAGE 19).
+pub const MAILBOX_LEVEL_BYTES_MAX: usize = 255;
+/// Most mailboxes of one account; more is answered NO [LIMIT].
+pub const MAILBOXES_MAX: usize = 10_000;
+/// Octets of a message's top-level header that are kept beside it (STORAGE 16). A longer one is read from the content.
+pub const HEADER_BYTES_MAX: usize = 64 * 1024;
+/// Leaf bodies from this size on are stored once, as parts (STORAGE 16); smaller ones stay inline.
+pub const PART_BYTES_MIN: u64 = 16 * 1024;
+/// Octets of a part in one chunk, before compression (STORAGE 16).
+pub const CHUNK_BYTES: usize = 512 * 1024;
+/// Content up to this size is written in the transaction that links it (STORAGE 1).
+pub const INLINE_UPLOAD_BYTES_MAX: usize = 256 * 1024;

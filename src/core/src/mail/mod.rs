@@ -1,0 +1,4 @@
+//! Messages as octets.
+
+mod section;
+pub use section::{Section, SectionText};
