@@ -377,10 +377,10 @@ CREATE INDEX ix_upload_lease_end ON upload (lease_end);
 CREATE TABLE email (
     id           INTEGER NOT NULL,
     content      INTEGER NOT NULL,
-    prefix       BLOB,                       -- at most 2048 octets; NULL: none (APPEND)
+    prefix       BLOB,                       -- at most 2000 octets (Oracle's RAW); NULL: none (APPEND)
     CONSTRAINT pk_email PRIMARY KEY (id),
     CONSTRAINT fk_email_content FOREIGN KEY (content) REFERENCES content (id),
-    CONSTRAINT ck_email_prefix CHECK (length(prefix) <= 2048)
+    CONSTRAINT ck_email_prefix CHECK (length(prefix) <= 2000)
 ) STRICT;
 CREATE INDEX ix_email_content ON email (content);
 
