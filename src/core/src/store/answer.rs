@@ -95,9 +95,9 @@ pub struct Opened {
     pub uids: UidSet,
     /// The first message without `\Seen`.
     pub first_unseen: Option<Uid>,
-    /// The messages that are recent in this session.
+    /// The messages that are recent in this session: no earlier session claimed them.
     pub recent: UidSet,
-    /// The keywords in use, as first written.
+    /// The keywords that messages have or once had, as first written; in the order of [`Keyword`].
     pub keywords: Vec<Keyword>,
 }
 
@@ -241,7 +241,7 @@ pub enum Refusal {
     /// The mailbox has others below it.
     #[error("the mailbox has mailboxes below it")]
     HasChildren,
-    /// INBOX can't be deleted, and nothing can be renamed to it.
+    /// INBOX can't be deleted.
     #[error("INBOX can't be deleted")]
     Inbox,
     /// The name can't be.

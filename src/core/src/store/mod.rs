@@ -6,6 +6,7 @@
 mod answer;
 mod flags;
 mod id;
+pub mod memory;
 mod name;
 mod request;
 mod uid_set;

@@ -64,10 +64,14 @@ pub struct Recipient {
 }
 
 /// A question for the store. Its meaning is what `memory.rs` does.
+///
+/// One request is at most one change of a mailbox, with one MODSEQ. An account that does not exist (any more) has no
+/// mailboxes: lists are empty, everything else is `NoSuchMailbox`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     // --- addresses -------------------------------------------------------------------------
-    /// Who gets mail for this address? ASCII case is folded, on both sides of the `@`.
+    /// Who gets mail for this address? ASCII case is folded, on both sides of the `@`. What is nobody's address may be an
+    /// account's name.
     /// Answer: `Resolved`.
     Resolve {
         /// `local@domain` or a bare local part, unquoted, in UTF-8.
@@ -88,8 +92,9 @@ pub enum Request {
         /// Which.
         name: MailboxName,
     },
-    /// CREATE, with the missing levels above. Answer: `Done`.
-    /// Refusals: `AlreadyExists`, `Limit`, `BadName`, `UseInUse`.
+    /// CREATE, with the missing levels above (made first, from the top). Each new mailbox takes the next UIDVALIDITY of the account and
+    /// begins with MODSEQ 1 and an empty log. Subscriptions stay as they are, here as in DELETE and RENAME.
+    /// Answer: `Done`. Refusals, the first that holds: `AlreadyExists`, `UseInUse`, `Limit`.
     Create {
         /// Whose.
         account: AccountId,
@@ -98,8 +103,8 @@ pub enum Request {
         /// Its special use.
         special_use: Option<SpecialUse>,
     },
-    /// DELETE. The messages go to the gone. A mailbox with others below it is refused (`HasChildren`).
-    /// Answer: `Done`. Refusals: `NoSuchMailbox`, `Inbox`, `HasChildren`.
+    /// DELETE. The messages go to the gone, and give back their quota. A mailbox with others below it is refused (`HasChildren`).
+    /// Answer: `Done`. Refusals, the first that holds: `Inbox`, `NoSuchMailbox`, `HasChildren`.
     Delete {
         /// Whose.
         account: AccountId,
@@ -107,8 +112,9 @@ pub enum Request {
         name: MailboxName,
     },
     /// RENAME with all that is below, missing levels above made. INBOX: its messages move to the new mailbox (RFC 9051 §6.3.6). The renamed mailbox keeps its id,
-    /// its UIDVALIDITY and its messages' UIDs (INBOX's messages get new ones).
-    /// Answer: `Done`. Refusals: `NoSuchMailbox`, `AlreadyExists`, `BadName`, `Limit`.
+    /// its UIDVALIDITY, special use, log and its messages' UIDs (INBOX's messages get new ones; what is below INBOX stays).
+    /// A UIDVALIDITY belongs to one mailbox of the account for ever, so a name that was another mailbox's shows another one.
+    /// Answer: `Done`. Refusals, the first that holds: `NoSuchMailbox`, `AlreadyExists` (also when `to` lies below `from`, unless that is INBOX), `BadName`, `Limit`.
     Rename {
         /// Whose.
         account: AccountId,
@@ -117,7 +123,8 @@ pub enum Request {
         /// What it is called then.
         to: MailboxName,
     },
-    /// SUBSCRIBE and UNSUBSCRIBE; the mailbox need not exist. Answer: `Done`. Refusals: `Limit`.
+    /// SUBSCRIBE and UNSUBSCRIBE; the mailbox need not exist, and it may be so already. At most
+    /// [`crate::limits::MAILBOXES_MAX`] names. Answer: `Done`. Refusals: `Limit`.
     Subscribe {
         /// Whose.
         account: AccountId,
@@ -128,16 +135,18 @@ pub enum Request {
     },
 
     // --- a mailbox -------------------------------------------------------------------------
-    /// SELECT and EXAMINE. Answer: `Opened`. Refusals: `NoSuchMailbox`.
+    /// SELECT and EXAMINE. Claiming recent messages is no change: no MODSEQ, no log, no news; the counters are those after it.
+    /// Answer: `Opened`. Refusals: `NoSuchMailbox`.
     Open {
         /// Whose.
         account: AccountId,
         /// Which.
         name: MailboxName,
-        /// SELECT, which claims the recent messages; EXAMINE does not.
+        /// SELECT, which claims the recent messages; EXAMINE sees them too, but leaves them to others.
         claim_recent: bool,
     },
-    /// What happened above a MODSEQ, oldest first, at most [`crate::limits::CHANGES_MAX`] entries. Answer: `Changes`.
+    /// What happened above a MODSEQ, oldest first, at most [`crate::limits::CHANGES_MAX`] entries: by MODSEQ, then in the order of
+    /// [`super::ChangeKind`], one for each kind. The entries of a MODSEQ are never torn apart. Answer: `Changes`.
     /// Refusals: `NoSuchMailbox` (deleted meanwhile).
     Changes {
         /// Which.
@@ -147,7 +156,8 @@ pub enum Request {
     },
     /// A page of messages, ascending by UID: those of `uids` that are there, or that are gone since less than an hour
     /// (a session that was not told yet may still ask for them). At most [`crate::limits::PAGE_ROWS_MAX`] rows and about
-    /// [`crate::limits::PAGE_BYTES_MAX`] octets, at least one row. Answer: `Messages`.
+    /// [`crate::limits::PAGE_BYTES_MAX`] octets, at least one row. Where a page ends is the store's choice. The messages of a deleted mailbox
+    /// are gone messages; one that never was has none. Answer: `Messages`.
     Fetch {
         /// Which.
         mailbox: MailboxId,
@@ -157,7 +167,7 @@ pub enum Request {
         items: FetchItems,
     },
     /// Octets of a content, at most [`crate::limits::READ_BYTES_MAX`]; less than asked for only at its end.
-    /// Answer: `Octets`. Refusals: `Damaged`.
+    /// Past the end there are none. Answer: `Octets`. Refusals: `Damaged`, also when there is no such content.
     Read {
         /// Which.
         content: ContentId,
@@ -167,6 +177,8 @@ pub enum Request {
         end: u64,
     },
     /// STORE. Only those of `uids` that exist are touched; one MODSEQ for all that truly change; what does not change is not logged.
+    /// A keyword is learnt by the mailbox when a message gets it (not by an attempt), and stays known. A message that fails
+    /// UNCHANGEDSINCE is `modified` whether or not its flags would change.
     /// Answer: `Stored`. Refusals: `NoSuchMailbox`, `Limit` (keywords).
     Store {
         /// Which.
@@ -188,8 +200,9 @@ pub enum Request {
         /// Of these only.
         uids: Option<UidSet>,
     },
-    /// COPY: all of the messages that exist, in ascending order, or none. Flags, keywords and INTERNALDATE go along. Answer: `Copied`.
-    /// Refusals: `NoSuchMailbox` (the target: TRYCREATE), `OverQuota`, `Limit`.
+    /// COPY: all of the messages that exist, in ascending order, or none. Flags, keywords and INTERNALDATE go along; the copies are recent, saved now,
+    /// and of the same content. The target may be the source. When none of them exists, nothing happens. The target's owner pays.
+    /// Answer: `Copied`. Refusals: `NoSuchMailbox` (the target: TRYCREATE), `OverQuota`, `Limit`.
     Copy {
         /// From here.
         mailbox: MailboxId,
@@ -200,7 +213,8 @@ pub enum Request {
         /// There.
         to: MailboxName,
     },
-    /// MOVE (RFC 6851): as Copy, and gone from the source in the same transaction. Answer: `Copied`.
+    /// MOVE (RFC 6851): as Copy, and gone from the source in the same transaction. Within an account it needs no room. Into the source itself it
+    /// is one change with one MODSEQ: messages appear with new UIDs and the old ones vanish. Answer and refusals: as Copy.
     Move {
         /// From here.
         mailbox: MailboxId,
@@ -211,7 +225,8 @@ pub enum Request {
         /// There. May be the source itself.
         to: MailboxName,
     },
-    /// APPEND. Answer: `Appended`. Refusals: `NoSuchMailbox` (TRYCREATE), `OverQuota`, `Limit`, `Upload`.
+    /// APPEND. Answer: `Appended`. Refusals, the first that holds: `Upload`, `NoSuchMailbox` (TRYCREATE), `OverQuota`, `Limit`. The upload is used up in any
+    /// case.
     Append {
         /// Whose.
         account: AccountId,
@@ -219,21 +234,23 @@ pub enum Request {
         name: MailboxName,
         /// With these flags.
         flags: Flags,
-        /// With this date; the time of storing when absent.
+        /// With this date; the time of storing, in UTC, when absent.
         date: Option<InternalDate>,
         /// The message, staged before.
         upload: UploadId,
     },
 
     // --- delivery --------------------------------------------------------------------------
-    /// One message for several recipients, each on its own. The identity of each (address, reverse-path, octets received) is kept;
-    /// a repeat gets the first's outcome. Answer: `Delivered`, an outcome for each recipient in order. Refusals: `Upload`.
+    /// One message for several recipients, in order and each on its own; what comes into one mailbox is one change of it. The identity of each that
+    /// was stored (address, reverse-path, octets received) is kept for the store's repeat window; a repeat, also within the request, gets the first's outcome, whatever became of
+    /// the account or the message meanwhile. What was not stored is not kept. A keyword that has no room in the mailbox is left off.
+    /// Answer: `Delivered`, an outcome for each recipient in order (`Unavailable`: also when the UIDs are used up). Refusals: `Upload`.
     Deliver {
         /// The message, staged before.
         upload: UploadId,
         /// The reverse-path as given.
         reverse_path: Bytes,
-        /// When it was received.
+        /// When it was received: INTERNALDATE, in UTC.
         received: Timestamp,
         /// For whom.
         recipients: Vec<Recipient>,
