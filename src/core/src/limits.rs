@@ -68,3 +68,5 @@ pub const PART_BYTES_MIN: u64 = 16 * 1024;
 pub const CHUNK_BYTES: usize = 512 * 1024;
 /// Content up to this size is written in the transaction that links it (STORAGE 1).
 pub const INLINE_UPLOAD_BYTES_MAX: usize = 256 * 1024;
+/// Longest LMTP command line in octets, CRLF included: RFC 5321 §4.5.3.1.4 asks for 512, parameters and UTF-8 add to it.
+pub const LMTP_LINE_BYTES_MAX: usize = 2 * 1024;

@@ -340,12 +340,12 @@ mod tests {
                 prop_assert_eq!(x.nth(i as u32).map(Uid::number), Some(*m));
             }
             prop_assert_eq!(x.nth(a.len() as u32), None);
-            let (mut more, mut less) = (x.clone(), x.clone());
+            let (mut more, mut less) = (x.clone(), x);
             prop_assert_eq!(more.insert(uid), !a.contains(&n));
             prop_assert_eq!(less.remove(uid), a.contains(&n));
             let mut with = a.clone();
             with.insert(n);
-            let mut without = a.clone();
+            let mut without = a;
             without.remove(&n);
             prop_assert_eq!(back(&more), with);
             prop_assert_eq!(back(&less), without);
