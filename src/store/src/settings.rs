@@ -1,0 +1,140 @@
+//! How a store is opened, and why it may not be.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use dbmail_core::limits::MESSAGE_BYTES_MAX;
+use dbmail_core::store::Timestamp;
+
+/// Where the database is and how it is used.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `sqlite:///var/lib/dbmail/mail.db`, or `sqlite:mail.db` for a path relative to the working directory.
+    pub url: String,
+    /// Connections that read, beside the one that writes.
+    pub readers: usize,
+    /// Largest message, in octets; an upload past it is refused with `Limit`.
+    pub message_bytes_max: u64,
+    /// How long a delivery's identity is kept, so that a repeat is recognised (STORAGE 8).
+    pub repeat_window_seconds: u64,
+    /// The same for a message without a Received field, where a second copy looks like a repeat: only so long may a
+    /// sender be waiting for the first reply. RFC 5321 §4.5.3.2.6 lets it wait ten minutes.
+    pub repeat_window_bare_seconds: u64,
+    /// Name of this process among those that share the database, for people.
+    pub front_end: String,
+    /// Pause between two runs of the background work (collecting parts, uploads, identities); 0 for none.
+    pub background_seconds: u64,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            readers: 4,
+            message_bytes_max: MESSAGE_BYTES_MAX,
+            repeat_window_seconds: 7 * 24 * 3600,
+            repeat_window_bare_seconds: 10 * 60,
+            front_end: format!("process {}", std::process::id()),
+            background_seconds: 60,
+            clock: Clock::system(),
+        }
+    }
+}
+
+/// Tells the time: the system's, or in tests any.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// The system's clock.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::new(|| {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH);
+            let micros = since.map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX));
+            Timestamp(micros)
+        })
+    }
+    /// A clock of one's own.
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// Why a database could not be opened. Each message says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The schema is older than this program.
+    #[error(
+        "the database has schema version {have}, this program needs {want}: run `dbmail migrate`"
+    )]
+    TooOld {
+        /// Version found.
+        have: i64,
+        /// Version needed.
+        want: i64,
+    },
+    /// The schema is newer than this program.
+    #[error(
+        "the database has schema version {have}, this program knows up to {want}: run a newer dbmail"
+    )]
+    TooNew {
+        /// Version found.
+        have: i64,
+        /// Newest version known.
+        want: i64,
+    },
+    /// There is no schema yet.
+    #[error("the database is empty: run `dbmail migrate`")]
+    Empty,
+    /// Another process holds the database for longer than we wait.
+    #[error(
+        "the database is locked by another process: stop it, or wait until it is done, and try again"
+    )]
+    Locked,
+    /// The file is a database of something else, or damaged.
+    #[error("{0}")]
+    NotOurs(String),
+    /// The URL names no database that this program can open.
+    #[error("{0}")]
+    Url(String),
+    /// The database can't be reached; why.
+    #[error("the database can't be opened: {0}")]
+    Unreachable(String),
+    /// Others may read the mail; how.
+    #[error("the database is not safe from others: {0}")]
+    Insecure(String),
+    /// A migration differs from the one that was applied.
+    #[error(
+        "migration {name} was applied in another form than this program knows it; this database needs the program that made it"
+    )]
+    Changed {
+        /// Its file name.
+        name: String,
+    },
+}
+
+/// A migration that was applied, or would be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// Its number.
+    pub version: i64,
+    /// Its file name.
+    pub name: String,
+    /// Statements in it.
+    pub statements: usize,
+}
