@@ -14,11 +14,12 @@ class Offlineimap(Sync):
     adds = (rb"X-OfflineIMAP",)
     harmless = (r"Licensed under the GNU GPL v2.*",)
 
-    def config(self, tls="None"):
-        port = self.target.imaps[1] if tls == "IMAPS" else self.target.imap[1]
-        ssl = "yes" if tls == "IMAPS" else "no"
-        starttls = "yes" if tls == "STARTTLS" else "no"
-        trust = f"sslcacertfile = {self.target.authority}" if tls != "None" else ""
+    # No step uses its STARTTLS: after it imaplib2's reader thread races with the handshake, and
+    # now and then the client waits for ever, with any server. The other clients do STARTTLS.
+    def config(self, tls=False):
+        port = self.target.imaps[1] if tls else self.target.imap[1]
+        ssl = "yes" if tls else "no"
+        trust = f"sslcacertfile = {self.target.authority}" if tls else ""
         return self.write("config", f"""[general]
 accounts = test
 ui = basic
@@ -41,14 +42,14 @@ remoteport = {port}
 remoteuser = {self.user}
 remotepass = {self.password}
 ssl = {ssl}
-starttls = {starttls}
+starttls = no
 auth_mechanisms = PLAIN, LOGIN
 {trust}
 expunge = yes
 createfolders = yes
 """)
 
-    def sync(self, tls="None"):
+    def sync(self, tls=False):
         return self.command("offlineimap", "-o", "-c", self.config(tls))
 
     def maildir(self, box):
@@ -66,7 +67,7 @@ createfolders = yes
     def first(self):
         expect(self.target.imaps is not None, "no port of IMAP with TLS was given")
         self.deliver(*samples.delivered())
-        self.sync("IMAPS")
+        self.sync(tls=True)
         self.compare("INBOX", samples.GREEK, samples.SPACES, "Archive")
         expect(len(self.files("INBOX")) == len(samples.delivered()), "messages are missing")
 
@@ -76,10 +77,10 @@ createfolders = yes
         self.sync()
         self.after_change()
 
-    @step("a second sync, over STARTTLS, changes nothing")
+    @step("a second sync, over TLS, changes nothing")
     def nothing(self):
         before = (self.content("INBOX"), self.files("INBOX"))
-        said = self.sync("STARTTLS")
+        said = self.sync(tls=True)
         expect(before == (self.content("INBOX"), self.files("INBOX")), f"something changed\n{said}")
 
     @step("folders made on either side appear on the other, with their mail")

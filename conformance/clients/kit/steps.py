@@ -89,20 +89,23 @@ class Client:
         options = {}
         if self.unprivileged and os.geteuid() == 0:
             options["user"] = self.unprivileged
+        process = subprocess.Popen(
+            [str(a) for a in argv], cwd=self.home, env=self.environment(),
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
         try:
-            done = subprocess.run(
-                [str(a) for a in argv], input=stdin, cwd=self.home, env=self.environment(),
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=seconds, **options)
-        except subprocess.TimeoutExpired as late:
-            said = (late.stdout or b"") + (late.stderr or b"")
+            out, err = process.communicate(stdin, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
             raise Failure(f"{argv[0]} did not end within {seconds} s\n"
-                          + said.decode(errors="replace")) from None
-        errors = done.stderr.decode(errors="replace")
-        output = done.stdout.decode(errors="replace")
+                          + (out + err).decode(errors="replace")) from None
+        errors = err.decode(errors="replace")
+        output = out.decode(errors="replace")
         shown = "$ " + " ".join(map(str, argv)) + "\n" + ("" if raw else output) + errors
-        expect(done.returncode in codes, f"exit code {done.returncode}\n{shown}")
+        expect(process.returncode in codes, f"exit code {process.returncode}\n{shown}")
         self.judge(errors if raw else output + errors, shown)
-        return done.stdout if raw else output + errors
+        return out if raw else output + errors
 
     def judge(self, text, shown=None):
         """Fails on any line that speaks of trouble."""
