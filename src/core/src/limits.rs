@@ -70,3 +70,14 @@ pub const CHUNK_BYTES: usize = 512 * 1024;
 pub const INLINE_UPLOAD_BYTES_MAX: usize = 256 * 1024;
 /// Longest LMTP command line in octets, CRLF included: RFC 5321 §4.5.3.1.4 asks for 512, parameters and UTF-8 add to it.
 pub const LMTP_LINE_BYTES_MAX: usize = 2 * 1024;
+/// Deepest nesting of parts that is taken apart: ten times what people send; deeper containers are opaque parts.
+pub const MIME_DEPTH_MAX: usize = 100;
+/// Most parts of a message that are told apart: the last one takes all that follows. With the next limit it keeps the compact
+/// structure under the 1 MiB of a row (ARCHITECTURE §5).
+pub const MIME_PARTS_MAX: usize = 10_000;
+/// Octets of the part headers of one message that are looked at, counting only fields that ENVELOPE and BODYSTRUCTURE show.
+pub const MIME_HEADER_BYTES_MAX: usize = 256 * 1024;
+/// Longest boundary of a multipart, in octets (RFC 2046 §5.1.1 allows 70): a multipart with a longer one is not taken apart.
+pub const BOUNDARY_BYTES_MAX: usize = 256;
+/// Longest line that can be a delimiter, in octets (RFC 5322 §2.1.1: 998 and CRLF): so much is held back until it is known.
+pub const DELIMITER_LINE_BYTES_MAX: usize = 1_000;

@@ -1,0 +1,254 @@
+//! Text for SEARCH: decoded, folded, compared slice by slice (RFC 3501 §6.4.4 "TEXT", "BODY", …).
+//!
+//! Folding is that of i;unicode-casemap (RFC 5051) in simple form: title case (here: simple upper case, then simple lower case, which equates the
+//! same characters), then compatibility decomposition, character by character; combining marks are not put in order. It contains
+//! i;ascii-casemap.
+
+use memchr::memmem::Finder;
+use unicode_normalization::char::decompose_compatible;
+
+use super::charset::CharsetDecoder;
+use super::content_type::Content;
+use super::transfer::TransferDecoder;
+
+/// Octets of a leaf decoded at a time, so that a matcher's memory does not grow with the slices it is fed.
+const STEP_BYTES: usize = 32 * 1024;
+
+/// Text as it is compared.
+pub fn fold(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    fold_into(text, &mut out);
+    out
+}
+
+fn fold_into(text: &str, out: &mut String) {
+    for c in text.chars() {
+        if c.is_ascii() {
+            out.push(c.to_ascii_lowercase());
+        } else {
+            decompose_compatible(simple_case(c), |c| out.push(simple_case(c)));
+        }
+    }
+}
+
+/// Simple upper case and then simple lower case: characters whose case forms are more than one character stay.
+fn simple_case(c: char) -> char {
+    let one = |mut chars: Box<dyn Iterator<Item = char>>, c| match (chars.next(), chars.next()) {
+        (Some(only), None) => only,
+        _ => c,
+    };
+    let upper = one(Box::new(c.to_uppercase()), c);
+    one(Box::new(upper.to_lowercase()), upper)
+}
+
+/// A text to look for.
+#[derive(Debug, Clone)]
+pub struct Needle {
+    finder: Finder<'static>,
+    len: usize,
+}
+
+impl Needle {
+    /// Of the text as the client gave it, in Unicode.
+    pub fn new(text: &str) -> Self {
+        let folded = fold(text);
+        Self {
+            len: folded.len(),
+            finder: Finder::new(folded.as_bytes()).into_owned(),
+        }
+    }
+
+    /// Whether a text holds it. The empty needle is in every text.
+    pub fn is_in(&self, text: &str) -> bool {
+        self.is_in_folded(fold(text).as_bytes())
+    }
+
+    fn is_in_folded(&self, folded: &[u8]) -> bool {
+        self.finder.find(folded).is_some()
+    }
+}
+
+/// Decodes a leaf body to text: transfer encoding, then charset.
+#[derive(Debug)]
+pub struct LeafDecoder {
+    transfer: TransferDecoder,
+    charset: CharsetDecoder,
+    bytes: Vec<u8>,
+}
+
+impl LeafDecoder {
+    /// For the values of Content-Transfer-Encoding and of the charset parameter.
+    pub fn new(encoding: &[u8], charset: Option<&[u8]>) -> Self {
+        Self {
+            transfer: TransferDecoder::new(encoding),
+            charset: CharsetDecoder::new(charset),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// For a part of the structure.
+    pub fn of(content: &Content) -> Self {
+        Self::new(&content.encoding, content.param(b"charset"))
+    }
+
+    /// Takes the next raw bytes and appends their text.
+    pub fn feed(&mut self, raw: &[u8], out: &mut String) {
+        for step in raw.chunks(STEP_BYTES) {
+            self.bytes.clear();
+            self.transfer.feed(step, &mut self.bytes);
+            self.charset.feed(&self.bytes, out);
+        }
+    }
+
+    /// The end of the body.
+    pub fn finish(&mut self, out: &mut String) {
+        self.bytes.clear();
+        self.transfer.finish(&mut self.bytes);
+        self.charset.feed(&self.bytes, out);
+        self.charset.finish(out);
+    }
+}
+
+/// Looks for several texts in one that comes in slices; what it holds is bounded by the longest needle and one step.
+#[derive(Debug)]
+pub struct TextMatcher<'a> {
+    needles: &'a [Needle],
+    found: Vec<bool>,
+    /// Folded text: the end of what was searched, one byte less than the longest needle.
+    window: String,
+    text: String,
+    overlap: usize,
+}
+
+impl<'a> TextMatcher<'a> {
+    /// At the beginning of a text.
+    pub fn new(needles: &'a [Needle]) -> Self {
+        let overlap = needles
+            .iter()
+            .map(|needle| needle.len)
+            .max()
+            .unwrap_or(0)
+            .saturating_sub(1);
+        Self {
+            found: needles.iter().map(|needle| needle.len == 0).collect(),
+            needles,
+            window: String::new(),
+            text: String::new(),
+            overlap,
+        }
+    }
+
+    /// Takes raw bytes of a leaf through its decoder.
+    pub fn feed(&mut self, raw: &[u8], decoder: &mut LeafDecoder) {
+        for step in raw.chunks(STEP_BYTES) {
+            if self.is_complete() {
+                return;
+            }
+            let mut text = std::mem::take(&mut self.text);
+            decoder.feed(step, &mut text);
+            self.feed_text(&text);
+            text.clear();
+            self.text = text;
+        }
+    }
+
+    /// The end of a leaf: a text does not go on in the next one.
+    pub fn end_leaf(&mut self, decoder: &mut LeafDecoder) {
+        let mut text = std::mem::take(&mut self.text);
+        decoder.finish(&mut text);
+        self.feed_text(&text);
+        text.clear();
+        self.text = text;
+        self.window.clear();
+    }
+
+    /// Takes text.
+    pub fn feed_text(&mut self, text: &str) {
+        fold_into(text, &mut self.window);
+        for (needle, found) in self.needles.iter().zip(&mut self.found) {
+            *found = *found || needle.is_in_folded(self.window.as_bytes());
+        }
+        let mut keep_from = self.window.len().saturating_sub(self.overlap);
+        while !self.window.is_char_boundary(keep_from) {
+            keep_from -= 1;
+        }
+        self.window.drain(..keep_from);
+    }
+
+    /// For each needle, whether it was found.
+    pub fn found(&self) -> &[bool] {
+        &self.found
+    }
+
+    /// Whether every needle was found: nothing more need be fed.
+    pub fn is_complete(&self) -> bool {
+        self.found.iter().all(|&found| found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn folding_equates_cases_and_compatible_forms() {
+        for (a, b) in [
+            ("Straße", "STRAßE"),
+            ("ÄÖ", "äö"),
+            ("a\u{308}", "Ä"),
+            ("ΣΊΣΥΦΟΣ", "σίσυφος"),
+            ("ﬁ", "FI"),
+            ("Ａ", "a"),
+            ("ДЖ", "дж"),
+        ] {
+            assert_eq!(fold(a), fold(b));
+        }
+        assert_ne!(fold("a"), fold("ä"));
+    }
+
+    #[test]
+    fn a_needle_is_found_across_slices_through_encodings() {
+        let needles = [
+            Needle::new("GRÜSSE aus"),
+            Needle::new("absent"),
+            Needle::new(""),
+        ];
+        let raw = b"viele Gr=C3=BCs=\r\nse aus Wien";
+        let mut matcher = TextMatcher::new(&needles);
+        let mut decoder = LeafDecoder::new(b"quoted-printable", Some(b"utf-8"));
+        for byte in raw {
+            matcher.feed(&[*byte], &mut decoder);
+        }
+        matcher.end_leaf(&mut decoder);
+        assert_eq!(matcher.found(), [true, false, true]);
+        assert!(!matcher.is_complete());
+    }
+
+    #[test]
+    fn a_text_does_not_go_on_in_the_next_leaf() {
+        let needles = [Needle::new("ab")];
+        let mut matcher = TextMatcher::new(&needles);
+        for leaf in [b"a", b"b"] {
+            let mut decoder = LeafDecoder::new(b"7bit", None);
+            matcher.feed(leaf, &mut decoder);
+            matcher.end_leaf(&mut decoder);
+        }
+        assert_eq!(matcher.found(), [false]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_slicing_finds_the_same(text in "[abAä€ß]{0,30}", needle in "[abä€]{1,4}", size in 1usize..9) {
+            let needles = [Needle::new(&needle)];
+            let mut matcher = TextMatcher::new(&needles);
+            let mut decoder = LeafDecoder::new(b"8bit", Some(b"utf-8"));
+            for slice in text.as_bytes().chunks(size) {
+                matcher.feed(slice, &mut decoder);
+            }
+            matcher.end_leaf(&mut decoder);
+            prop_assert_eq!(matcher.found()[0], fold(&text).contains(&fold(&needle)));
+            prop_assert_eq!(matcher.found()[0], needles[0].is_in(&text));
+        }
+    }
+}
