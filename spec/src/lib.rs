@@ -1,1 +1,8 @@
-//! The executable specification: grammars, clauses, models.
+//! The executable specification.
+//!
+//! `clauses/*.toml` lists what an RFC demands, in our own words, each clause with an id. A test names the clauses that it
+//! shows in a comment (`clause: ID`). The tests of this crate check that every id that is named exists, that every clause said to
+//! be tested has a test, and that `docs/conformance.md`, made from both, is fresh.
+
+pub mod clauses;
+pub mod harness;

@@ -28,7 +28,11 @@ impl Database {
     pub fn sqlite() -> std::io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("dbmail-test-").tempdir()?;
         let url = format!("sqlite:{}", folder.path().join("mail.db").display());
-        Ok(Self { kind: "sqlite", url, folder })
+        Ok(Self {
+            kind: "sqlite",
+            url,
+            folder,
+        })
     }
 
     /// The folder that the test may use beside the database.
@@ -56,10 +60,16 @@ const AT_HAND: [&str; 1] = ["sqlite"];
 /// # Errors
 /// [`Missing`] names the first that is not.
 pub fn check_required(list: &str) -> Result<(), Missing> {
-    let wanted = list.split(',').map(str::trim).filter(|kind| !kind.is_empty());
+    let wanted = list
+        .split(',')
+        .map(str::trim)
+        .filter(|kind| !kind.is_empty());
     for kind in wanted {
         if !AT_HAND.contains(&kind) {
-            return Err(Missing { missing: kind.to_owned(), at_hand: AT_HAND.join(", ") });
+            return Err(Missing {
+                missing: kind.to_owned(),
+                at_hand: AT_HAND.join(", "),
+            });
         }
     }
     Ok(())

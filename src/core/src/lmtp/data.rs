@@ -215,6 +215,7 @@ mod tests {
         (message, Vec::new(), false)
     }
 
+    // clause: 5321-2.3.8-lines, 5321-4.5.2-dots
     #[test]
     fn known_answers() {
         let table: &[(&[u8], Option<&[u8]>)] = &[

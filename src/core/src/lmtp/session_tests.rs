@@ -172,6 +172,7 @@ impl World {
     }
 }
 
+// clause: 2033-4.2-replies, 2033-5-extensions, 5321-4.4-return-path, 5321-4.4-received, 2033-4.2-positive
 #[test]
 fn a_message_is_accepted_for_each_recipient_on_its_own() {
     let mut w = World::new(config());
@@ -214,6 +215,7 @@ fn a_message_is_accepted_for_each_recipient_on_its_own() {
     assert!(w.uploads.is_empty());
 }
 
+// clause: 2033-4.2-bdat
 #[test]
 fn a_message_in_chunks_is_stored_octet_for_octet() {
     let mut w = World::begun(config());
@@ -231,6 +233,7 @@ fn a_message_in_chunks_is_stored_octet_for_octet() {
     assert!(w.stored[1].1.starts_with(b"Return-Path: <>\r\n"));
 }
 
+// clause: 3030-2-chunk-read, 5321-4.1.1.5-rset
 #[test]
 fn an_unwanted_chunk_is_read_and_refused() {
     let mut w = World::new(config());
@@ -296,6 +299,7 @@ fn a_store_that_fails_in_the_midst_gives_451() {
     assert!(w.uploads.is_empty());
 }
 
+// clause: 2033-4.1-lhlo, 5321-4.1.4-order, 3030-3-binary-needs-bdat, 6531-3.4-utf8
 #[test]
 fn commands_out_of_order_and_wrong_lines_are_told_apart() {
     let mut w = World::new(config());
@@ -326,6 +330,19 @@ fn commands_out_of_order_and_wrong_lines_are_told_apart() {
     ");
 }
 
+// clause: 2033-4.2-no-recipients
+#[test]
+fn data_without_an_accepted_recipient_is_refused() {
+    let mut w = World::begun(config());
+    w.seen.clear();
+    let seen = w.send(b"DATA\r\nRCPT TO:<nobody@b>\r\nDATA\r\n");
+    insta::assert_snapshot!(seen.replace('\r', ""), @r"
+    503 5.5.1 No valid recipients
+    550 5.1.1 No such user here
+    503 5.5.1 No valid recipients
+    ");
+}
+
 #[test]
 fn a_line_without_end_is_skipped_and_told_once() {
     let mut w = World::new(config());
@@ -348,6 +365,7 @@ fn too_many_wrong_lines_end_the_session() {
     assert_eq!(w.closed, Some(Farewell::Misbehaved));
 }
 
+// clause: 3207-4.2-forget
 #[test]
 fn after_starttls_everything_said_before_is_forgotten() {
     let mut w = World::begun(config());
@@ -361,6 +379,7 @@ fn after_starttls_everything_said_before_is_forgotten() {
     assert!(String::from_utf8_lossy(&w.stored[0].1).contains(" with LMTPS id "));
 }
 
+// clause: 5321-4.5.3.2-timeouts
 #[test]
 fn silence_ends_the_session_but_not_while_the_store_works() {
     let mut w = World::begun(config());

@@ -1,0 +1,104 @@
+//! What the fuzz targets run, as plain functions: the replay tests run them too, over the seeds that are kept.
+
+use dbmail_core::lmtp;
+use dbmail_core::session::{Input, Output, Session as _};
+use dbmail_core::store::{AccountId, Answer, Outcome, Refusal, Request, Resolved, Timestamp, Uid};
+
+/// Octets that a session may hold ready or hand on for one input of the harness, beyond which it is not bounded.
+const OUTPUT_BYTES_MAX: usize = 1 << 20;
+
+/// One line of LMTP.
+pub fn lmtp_command(line: &[u8]) {
+    let _ = lmtp::grammar::command(line);
+}
+
+/// A whole LMTP session, whose store accepts what begins with `a`. The first octet says in what slices the rest comes.
+///
+/// # Panics
+/// When the session breaks its contract: that is what the fuzzer looks for.
+pub fn lmtp_session(data: &[u8]) {
+    let Some((&slice, script)) = data.split_first() else {
+        return;
+    };
+    let config = lmtp::Config {
+        host: "fuzz.example".into(),
+        peer: "127.0.0.1".into(),
+        tls: lmtp::Tls::Available,
+        message_bytes_max: 4096,
+        connection: 1,
+    };
+    let mut session = lmtp::Session::new(config);
+    let now = Timestamp(0);
+    let mut queue = Vec::new();
+    session.open(now, &mut queue);
+    session.step(now, Input::Room(1 << 16), &mut queue);
+    let mut closed = answer(&mut session, queue);
+    for piece in script.chunks(usize::from(slice).max(1)) {
+        let mut rest = piece;
+        while !closed && !rest.is_empty() {
+            let mut out = Vec::new();
+            let taken = session.step(now, Input::Bytes(rest), &mut out);
+            assert!(taken > 0 || !out.is_empty(), "the session is stuck");
+            rest = rest.get(taken..).unwrap_or_default();
+            closed = answer(&mut session, out);
+        }
+    }
+}
+
+/// Carries out what a session wants; true when it is closed.
+fn answer(session: &mut lmtp::Session, out: Vec<Output>) -> bool {
+    let now = Timestamp(0);
+    let mut queue = std::collections::VecDeque::from(out);
+    let mut octets = 0;
+    while let Some(output) = queue.pop_front() {
+        let mut more = Vec::new();
+        match output {
+            Output::Send(bytes) => {
+                octets += bytes.len();
+                assert!(octets <= OUTPUT_BYTES_MAX, "the session sends without end");
+                session.step(now, Input::Room(1 << 16), &mut more);
+            }
+            Output::Ask(ticket, Request::Resolve { address }) => {
+                let resolved = match address.bytes().next() {
+                    Some(b'a') => Resolved::Account(AccountId(1)),
+                    Some(b'd') => Resolved::Disabled,
+                    _ => Resolved::Unknown,
+                };
+                let reply = Ok(Answer::Resolved(resolved));
+                session.step(now, Input::Answer(ticket, reply), &mut more);
+            }
+            Output::Ask(ticket, Request::Deliver { recipients, .. }) => {
+                assert!(!recipients.is_empty(), "a delivery for nobody");
+                let mailbox = dbmail_core::store::MailboxId(1);
+                let stored = Outcome::Stored {
+                    mailbox,
+                    uid: Uid::MIN,
+                    repeat: false,
+                };
+                let reply = Ok(Answer::Delivered(vec![stored; recipients.len()]));
+                session.step(now, Input::Answer(ticket, reply), &mut more);
+            }
+            Output::Ask(ticket, _) => {
+                session.step(
+                    now,
+                    Input::Answer(ticket, Err(Refusal::Unavailable)),
+                    &mut more,
+                );
+            }
+            Output::Stage(upload, bytes) => {
+                session.step(now, Input::Staged(upload, bytes.len() as u64), &mut more);
+            }
+            Output::StartTls => {
+                session.step(now, Input::Upgraded, &mut more);
+            }
+            Output::Close(_) => return true,
+            Output::Authenticate(..)
+            | Output::Discard(_)
+            | Output::Watch(_)
+            | Output::Wake(_)
+            | Output::Note(_) => {}
+        }
+        queue.extend(more);
+    }
+    false
+}

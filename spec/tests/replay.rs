@@ -1,0 +1,24 @@
+//! Every seed and every finding of the fuzzers, run as plain tests.
+
+use dbmail_spec::clauses::root;
+use dbmail_spec::harness;
+
+fn replay(target: &str, run: fn(&[u8])) {
+    let folder = root().join("fuzz/seeds").join(target);
+    let mut count = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        run(&std::fs::read(entry.unwrap().path()).unwrap());
+        count += 1;
+    }
+    assert!(count > 0, "no seed in {}", folder.display());
+}
+
+#[test]
+fn lmtp_commands_are_replayed() {
+    replay("lmtp_command", harness::lmtp_command);
+}
+
+#[test]
+fn lmtp_sessions_are_replayed() {
+    replay("lmtp_session", harness::lmtp_session);
+}
