@@ -1,8 +1,8 @@
 //! What the fuzz targets run, as plain functions: the replay tests run them too, over the seeds that are kept.
 
-use dbmail_core::lmtp;
 use dbmail_core::session::{Input, Output, Session as _};
 use dbmail_core::store::{AccountId, Answer, Outcome, Refusal, Request, Resolved, Timestamp, Uid};
+use dbmail_core::{lmtp, mail};
 
 /// Octets that a session may hold ready or hand on for one input of the harness, beyond which it is not bounded.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
@@ -101,4 +101,36 @@ fn answer(session: &mut lmtp::Session, out: Vec<Output>) -> bool {
         queue.extend(more);
     }
     false
+}
+
+/// A message through the scanner, cut in slices by its first octet, and everything that is made from it.
+///
+/// # Panics
+/// When the spans do not lie in the message, or what was stored can't be read back.
+pub fn mime(data: &[u8]) {
+    let Some((&slice, message)) = data.split_first() else {
+        return;
+    };
+    let mut scanner = mail::Scanner::new();
+    for piece in message.chunks(usize::from(slice).max(1)) {
+        scanner.feed(piece);
+        assert!(scanner.settled() <= message.len() as u64);
+    }
+    let scanned = scanner.finish();
+    assert_eq!(scanned.size, message.len() as u64);
+    let mut end = 0;
+    for leaf in &scanned.leaves {
+        assert!(end <= leaf.start && leaf.start <= leaf.end && leaf.end <= scanned.size);
+        end = leaf.end;
+    }
+    let (envelope, structure) = (scanned.envelope.encode(), scanned.structure.encode());
+    let mut out = Vec::new();
+    assert!(mail::write_envelope(&envelope, &mut out).is_ok());
+    assert!(mail::write_body_structure(&structure, true, &mut out).is_ok());
+    assert!(
+        mail::Envelope::decode(&envelope).is_ok() && mail::Structure::decode(&structure).is_ok()
+    );
+    // Stored data may be damaged: an error, no panic.
+    let _ = mail::write_envelope(message, &mut out);
+    let _ = mail::write_body_structure(message, true, &mut out);
 }

@@ -1,4 +1,8 @@
 //! Every seed and every finding of the fuzzers, run as plain tests.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that can not read its seeds fails"
+)]
 
 use dbmail_spec::clauses::root;
 use dbmail_spec::harness;
@@ -21,4 +25,9 @@ fn lmtp_commands_are_replayed() {
 #[test]
 fn lmtp_sessions_are_replayed() {
     replay("lmtp_session", harness::lmtp_session);
+}
+
+#[test]
+fn messages_are_replayed() {
+    replay("mime", harness::mime);
 }
