@@ -18,6 +18,8 @@ pub const LITERALS_MAX: usize = 64;
 pub const NESTING_MAX: usize = 32;
 /// Most SEARCH keys in one command, so that a search costs a bounded walk for each message.
 pub const SEARCH_KEYS_MAX: usize = 256;
+/// Most items of one FETCH: real clients ask for a dozen, each costs octets in every message's answer.
+pub const FETCH_ITEMS_MAX: usize = 256;
 /// Most ranges in one sequence set of a command.
 pub const SEQUENCE_RANGES_MAX: usize = 16 * 1024;
 /// Commands in a row that do not parse before the connection is closed: past this it is no client.

@@ -1,4 +1,9 @@
 //! IMAP (RFC 3501, RFC 9051).
 
+pub mod civil;
 pub mod command;
+pub mod grammar;
 pub mod lexer;
+pub mod list_pattern;
+pub mod mutf7;
+pub mod response;

@@ -17,6 +17,11 @@ pub struct Tagged {
 /// A mailbox argument: its syntax is right; whether it can be a name is for the command to answer (NO, not BAD).
 pub type Named = Result<MailboxName, crate::store::BadName>;
 
+/// CREATE asked for a use that mailboxes can't be given here (`\\All`, `\\Flagged`, an unknown one), or for several: the
+/// answer is NO [USEATTR] (RFC 6154 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnfitUse;
+
 /// Numbers as the client wrote them (RFC 9051 `sequence-set`): `None` is `*`. At most
 /// [`crate::limits::SEQUENCE_RANGES_MAX`] ranges. Whether they are sequence numbers or UIDs is for the command to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +59,7 @@ pub enum Command {
     /// EXAMINE
     Examine(Named),
     /// CREATE, with the special use of RFC 6154 §3 where given.
-    Create(Named, Option<SpecialUse>),
+    Create(Named, Result<Option<SpecialUse>, UnfitUse>),
     /// DELETE
     Delete(Named),
     /// RENAME

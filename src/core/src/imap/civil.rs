@@ -1,0 +1,90 @@
+//! Days and dates of the proleptic Gregorian calendar, without a time library: the core needs whole seconds and
+//! fixed zones only.
+
+use super::command::Date;
+use crate::store::{InternalDate, Timestamp};
+
+/// Names of the months as IMAP writes them, January first.
+pub const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+/// Seconds of a day.
+pub const DAY_SECONDS: i64 = 86_400;
+
+/// Days of a month; 0 for what is no month.
+#[must_use]
+pub const fn days_in_month(year: u16, month: u8) -> u8 {
+    match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        _ => 0,
+    }
+}
+
+/// Days from 1970-01-01 to a date; negative before.
+#[must_use]
+pub const fn days_from_date(date: Date) -> i64 {
+    // Years that begin in March, so that the leap day is the last.
+    let month = date.month as i64;
+    let year = date.year as i64 - if month <= 2 { 1 } else { 0 };
+    let month = (month + 9) % 12;
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    let day_of_year = (153 * month + 2) / 5 + date.day as i64 - 1;
+    year * 365 + leap_days + day_of_year - 719_468
+}
+
+/// The date so many days after 1970-01-01. A year that four digits can't hold becomes the nearest that can be.
+#[must_use]
+pub fn date_from_days(days: i64) -> Date {
+    let days = days.saturating_add(719_468);
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (year * 365 + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let year = era * 400 + year + i64::from(month >= 10);
+    let month = (month + 2) % 12 + 1;
+    let small = |n: i64| u8::try_from(n).unwrap_or_default();
+    match u16::try_from(year) {
+        Ok(year) if year <= 9_999 => Date {
+            year,
+            month: small(month),
+            day: small(day),
+        },
+        Ok(_) => Date {
+            year: 9_999,
+            month: 12,
+            day: 31,
+        },
+        Err(_) if year < 0 => Date {
+            year: 0,
+            month: 1,
+            day: 1,
+        },
+        Err(_) => Date {
+            year: 9_999,
+            month: 12,
+            day: 31,
+        },
+    }
+}
+
+/// A moment on a clock in its zone: the date there, and the seconds since its midnight.
+#[must_use]
+pub fn local(date: InternalDate) -> (Date, i64) {
+    let seconds = date.at.0.div_euclid(1_000_000) + i64::from(date.zone_minutes) * 60;
+    (
+        date_from_days(seconds.div_euclid(DAY_SECONDS)),
+        seconds.rem_euclid(DAY_SECONDS),
+    )
+}
+
+/// The moment at which a clock in the zone shows this.
+#[must_use]
+pub fn moment(date: Date, seconds: i64, zone_minutes: i16) -> InternalDate {
+    let local = days_from_date(date) * DAY_SECONDS + seconds;
+    let at = Timestamp((local - i64::from(zone_minutes) * 60) * 1_000_000);
+    InternalDate { at, zone_minutes }
+}

@@ -1,0 +1,148 @@
+//! Responses about mailboxes.
+
+use super::{astring, number, string};
+use crate::imap::command::StatusItem;
+use crate::imap::mutf7;
+use crate::store::{Keyword, SystemFlags};
+
+/// Which of the two list responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// LIST
+    List,
+    /// LSUB
+    Lsub,
+}
+
+/// A mailbox's name (UTF-8), in modified UTF-7, as an atom where it can be one.
+pub fn mailbox(out: &mut Vec<u8>, name: &str) {
+    astring(out, mutf7::encode(name).as_bytes());
+}
+
+/// `* LIST (\HasNoChildren) "/" name`. Attributes with their backslash; `separator` is none in a flat namespace.
+///
+/// ```abnf
+/// mailbox-list    = "(" [mbx-list-flags] ")" SP (DQUOTE QUOTED-CHAR DQUOTE / nil) SP mailbox  ; RFC 3501
+/// ```
+pub fn list<'a>(
+    out: &mut Vec<u8>,
+    listing: Listing,
+    attributes: impl IntoIterator<Item = &'a str>,
+    separator: Option<char>,
+    name: &str,
+) {
+    out.extend_from_slice(match listing {
+        Listing::List => b"* LIST (",
+        Listing::Lsub => b"* LSUB (",
+    });
+    for (index, attribute) in attributes.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b' ');
+        }
+        out.extend_from_slice(attribute.as_bytes());
+    }
+    out.extend_from_slice(b") ");
+    delimiter(out, separator);
+    out.push(b' ');
+    mailbox(out, name);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn delimiter(out: &mut Vec<u8>, separator: Option<char>) {
+    match separator {
+        Some(separator) => string(out, separator.encode_utf8(&mut [0; 4]).as_bytes()),
+        None => out.extend_from_slice(b"NIL"),
+    }
+}
+
+/// `* STATUS name (MESSAGES 231 UIDNEXT 44292)`
+///
+/// ```abnf
+/// status-att-list = status-att SP number *(SP status-att SP number)       ; RFC 3501
+/// ```
+pub fn status_data(
+    out: &mut Vec<u8>,
+    name: &str,
+    items: impl IntoIterator<Item = (StatusItem, u64)>,
+) {
+    out.extend_from_slice(b"* STATUS ");
+    mailbox(out, name);
+    out.extend_from_slice(b" (");
+    for (index, (item, value)) in items.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b' ');
+        }
+        out.extend_from_slice(match item {
+            StatusItem::Messages => b"MESSAGES ",
+            StatusItem::Recent => b"RECENT ",
+            StatusItem::UidNext => b"UIDNEXT ",
+            StatusItem::UidValidity => b"UIDVALIDITY ",
+            StatusItem::Unseen => b"UNSEEN ",
+            StatusItem::Deleted => b"DELETED ",
+            StatusItem::Size => b"SIZE ",
+        });
+        number(out, value);
+    }
+    out.extend_from_slice(b")\r\n");
+}
+
+/// `* NAMESPACE (("" "/")) NIL NIL`: personal, other users', shared; each a list of prefix and separator.
+///
+/// ```abnf
+/// namespace       = nil / "(" 1*namespace-descr ")"                       ; RFC 9051
+/// ```
+pub fn namespace(out: &mut Vec<u8>, kinds: [&[(&str, Option<char>)]; 3]) {
+    out.extend_from_slice(b"* NAMESPACE");
+    for kind in kinds {
+        out.push(b' ');
+        if kind.is_empty() {
+            out.extend_from_slice(b"NIL");
+            continue;
+        }
+        out.push(b'(');
+        for (prefix, separator) in kind {
+            out.push(b'(');
+            string(out, mutf7::encode(prefix).as_bytes());
+            out.push(b' ');
+            delimiter(out, *separator);
+            out.push(b')');
+        }
+        out.push(b')');
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// `* FLAGS (\Answered \Seen $Work)`
+pub fn flags_list<'a>(
+    out: &mut Vec<u8>,
+    system: SystemFlags,
+    keywords: impl IntoIterator<Item = &'a Keyword>,
+) {
+    out.extend_from_slice(b"* FLAGS (");
+    flag_names(out, system, keywords);
+    out.extend_from_slice(b")\r\n");
+}
+
+/// The names, with spaces between them. Says whether there was any.
+pub(super) fn flag_names<'a>(
+    out: &mut Vec<u8>,
+    system: SystemFlags,
+    keywords: impl IntoIterator<Item = &'a Keyword>,
+) -> bool {
+    let start = out.len();
+    for (flag, name) in SystemFlags::NAMES {
+        if system.contains(flag) {
+            if out.len() > start {
+                out.push(b' ');
+            }
+            out.extend_from_slice(name.as_bytes());
+        }
+    }
+    for keyword in keywords {
+        if out.len() > start {
+            out.push(b' ');
+        }
+        out.extend_from_slice(keyword.as_str().as_bytes());
+    }
+    out.len() > start
+}
