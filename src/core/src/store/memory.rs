@@ -33,6 +33,9 @@ use crate::limits::{CHANGES_MAX, KEYWORDS_MAX, READ_BYTES_MAX};
 const GONE_SECONDS: u64 = 60 * 60;
 /// How long a delivery is remembered, unless told otherwise.
 const REPEAT_WINDOW_SECONDS: u64 = 7 * 24 * 60 * 60;
+/// The same for a message without a Received field, of which a second copy looks like a repeat: as long as a sender
+/// waits for the first reply (RFC 5321 §4.5.3.2.6).
+const REPEAT_WINDOW_BARE_SECONDS: u64 = 10 * 60;
 
 /// The reference store.
 #[derive(Clone, Debug)]
@@ -43,6 +46,7 @@ pub struct Store {
     uploads: BTreeMap<UploadId, Vec<u8>>,
     deliveries: BTreeMap<delivery::Identity, delivery::Done>,
     repeat_window_seconds: u64,
+    repeat_window_bare_seconds: u64,
     /// The last id given, of any kind.
     last_id: i64,
     changed: BTreeSet<MailboxId>,
@@ -123,6 +127,7 @@ impl Store {
             uploads: BTreeMap::new(),
             deliveries: BTreeMap::new(),
             repeat_window_seconds: REPEAT_WINDOW_SECONDS,
+            repeat_window_bare_seconds: REPEAT_WINDOW_BARE_SECONDS,
             last_id: 0,
             changed: BTreeSet::new(),
         }
@@ -279,9 +284,10 @@ impl Store {
         self.mailboxes.retain(|_, held| held.account != account);
     }
 
-    /// How long a delivery is remembered.
-    pub const fn set_repeat_window(&mut self, seconds: u64) {
+    /// How long a delivery is remembered; and one of a message without a Received field.
+    pub const fn set_repeat_windows(&mut self, seconds: u64, bare_seconds: u64) {
         self.repeat_window_seconds = seconds;
+        self.repeat_window_bare_seconds = bare_seconds;
     }
 
     // --- questions -------------------------------------------------------------------------

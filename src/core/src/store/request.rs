@@ -242,7 +242,7 @@ pub enum Request {
 
     // --- delivery --------------------------------------------------------------------------
     /// One message for several recipients, in order and each on its own; what comes into one mailbox is one change of it. The identity of each that
-    /// was stored (address, reverse-path, octets received) is kept for the store's repeat window; a repeat, also within the request, gets the first's outcome, whatever became of
+    /// was stored (address, reverse-path, octets received) is kept for the store's repeat window (7 days; 10 minutes where the message has no Received field); a repeat, also within the request, gets the first's outcome, whatever became of
     /// the account or the message meanwhile. What was not stored is not kept. A keyword that has no room in the mailbox is left off.
     /// Answer: `Delivered`, an outcome for each recipient in order (`Unavailable`: also when the UIDs are used up). Refusals: `Upload`.
     Deliver {

@@ -74,12 +74,17 @@ impl Store {
     ) -> Reply {
         let octets = self.uploads.remove(&upload).ok_or(Refusal::Upload)?;
         let hash = *blake3::hash(&octets).as_bytes();
+        let window = if has_received(&octets) {
+            self.repeat_window_seconds
+        } else {
+            self.repeat_window_bare_seconds
+        };
         let content = self.new_content(octets.into());
         let mut appeared: Vec<(MailboxId, UidSet)> = Vec::new();
         let mut outcomes = Vec::new();
         for recipient in recipients {
             let identity = (recipient.address.clone(), reverse_path.clone(), hash);
-            let outcome = match self.repeated(now, &identity) {
+            let outcome = match self.repeated(now, window, &identity) {
                 Some(repeat) => repeat,
                 None => self.deliver_to(now, content, received, recipient),
             };
@@ -112,9 +117,9 @@ impl Store {
 
     /// The outcome of the same delivery, done before. What was not stored is not remembered: it may be
     /// stored when it is tried again.
-    fn repeated(&self, now: Timestamp, identity: &Identity) -> Option<Outcome> {
+    fn repeated(&self, now: Timestamp, window: u64, identity: &Identity) -> Option<Outcome> {
         let done = self.deliveries.get(identity)?;
-        let remembered = now < done.at.plus_seconds(self.repeat_window_seconds);
+        let remembered = now < done.at.plus_seconds(window);
         remembered.then_some(Outcome::Stored {
             mailbox: done.mailbox,
             uid: done.uid,
@@ -213,4 +218,14 @@ fn header_size(octets: &[u8]) -> usize {
         }
     }
     size
+}
+
+/// Whether a line of the header begins a Received field.
+fn has_received(octets: &[u8]) -> bool {
+    let (header, _) = octets.split_at(header_size(octets));
+    let field = |line: &[u8]| {
+        let name = line.split(|b| *b == b':').next().unwrap_or_default();
+        name.trim_ascii_end().eq_ignore_ascii_case(b"received") && line.len() > name.len()
+    };
+    header.split(|b| *b == b'\n').any(field)
 }

@@ -444,14 +444,20 @@ fn a_repeated_delivery_gets_the_first_ones_outcome_while_it_is_remembered() {
     let mut w = World::new();
     let inbox = w.id("INBOX");
     let both = ["alice@example.org", "Alice@Example.org"];
-    let first = w.deliver("one\r\n", &both);
+    let first = w.deliver("Received: x\r\n", &both);
     assert_eq!(first, [stored(inbox, 1, false), stored(inbox, 2, false)]);
     assert_eq!(w.log("INBOX"), "2 Appeared 1:2");
-    let again = w.deliver("one\r\n", &["alice@example.org", "other@example.org"]);
+    let again = w.deliver(
+        "Received: x\r\n",
+        &["alice@example.org", "other@example.org"],
+    );
     assert_eq!(again, [stored(inbox, 1, true), stored(inbox, 3, false)]);
     assert_eq!(w.deliver("two\r\n", &both[..1]), [stored(inbox, 4, false)]);
     w.now = NOW.plus_seconds(REPEAT_WINDOW_SECONDS);
-    assert_eq!(w.deliver("one\r\n", &both[..1]), [stored(inbox, 5, false)]);
+    assert_eq!(
+        w.deliver("Received: x\r\n", &both[..1]),
+        [stored(inbox, 5, false)]
+    );
 }
 
 #[test]
@@ -459,12 +465,21 @@ fn a_delivery_that_was_not_stored_is_not_remembered() {
     let mut w = World::new();
     let inbox = w.id("INBOX");
     w.store.set_quota(w.account, Some(3));
-    assert_eq!(w.deliver("one\r\n", &["alice"]), [Outcome::OverQuota]);
+    assert_eq!(
+        w.deliver("Received: x\r\n", &["alice"]),
+        [Outcome::OverQuota]
+    );
     w.store.set_enabled(w.account, false);
-    assert_eq!(w.deliver("one\r\n", &["alice"]), [Outcome::Disabled]);
+    assert_eq!(
+        w.deliver("Received: x\r\n", &["alice"]),
+        [Outcome::Disabled]
+    );
     w.store.set_enabled(w.account, true);
     w.store.set_quota(w.account, None);
-    assert_eq!(w.deliver("one\r\n", &["alice"]), [stored(inbox, 1, false)]);
+    assert_eq!(
+        w.deliver("Received: x\r\n", &["alice"]),
+        [stored(inbox, 1, false)]
+    );
     w.store.remove_account(w.account);
     assert_eq!(w.deliver("two\r\n", &["alice"]), [Outcome::Unknown]);
 }

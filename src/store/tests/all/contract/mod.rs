@@ -1,0 +1,10 @@
+//! The contract of a store: scripted cases, random sequences beside the reference store, and many tasks at once.
+//!
+//! Everything speaks in [`op::Op`]s, which have a text form: a case is a script of them with the answers
+//! below, and what a random test shrinks to is printed as a script that can become a case.
+
+mod cases;
+mod op;
+mod random;
+mod show;
+mod subject;

@@ -1,0 +1,208 @@
+//! Random sequences of operations: two stores answer alike.
+
+use dbmail_core::store::{FetchItems, FlagChange, MailboxName, ModSeq, SpecialUse, UidSet};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::op::{Letter, Named, Op, To, USERS, Which};
+use super::show::Driven;
+use super::subject::{Reference, Subject};
+
+/// Few names, so that operations meet; with trees, special uses and the end of what a name may be.
+const NAMES: [&str; 13] = [
+    "INBOX",
+    "INBOX",
+    "INBOX",
+    "a",
+    "a",
+    "a/b",
+    "a/b/c",
+    "b",
+    "INBOX/x",
+    "Trash",
+    "Sent",
+    "x/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17/18",
+    "nowhere",
+];
+
+fn named() -> impl Strategy<Value = Named> {
+    let user = prop_oneof![9 => Just(0), 1 => Just(1)];
+    (user, select(&NAMES[..])).prop_map(|(user, name)| Named {
+        user,
+        name: MailboxName::new(name).expect("a name"),
+    })
+}
+
+fn which() -> impl Strategy<Value = Which> {
+    prop_oneof![
+        8 => named().prop_map(Which::Named),
+        2 => (0usize..20).prop_map(Which::Seen),
+    ]
+}
+
+fn uids() -> impl Strategy<Value = UidSet> {
+    let range = prop_oneof![
+        4 => (1u32..12).prop_map(|n| n..=n),
+        4 => (1u32..12, 0u32..12).prop_map(|(low, more)| low..=low + more),
+        1 => (1u32..12).prop_map(|low| low..=u32::MAX),
+    ];
+    proptest::collection::vec(range, 0..4).prop_map(UidSet::from_ranges)
+}
+
+fn flag_names() -> impl Strategy<Value = Vec<String>> {
+    let known = [
+        "\\Seen",
+        "\\Deleted",
+        "\\Deleted",
+        "\\Flagged",
+        "Work",
+        "wORK",
+        "$Junk",
+    ];
+    proptest::collection::vec(select(known.map(str::to_owned).to_vec()), 0..3)
+}
+
+fn letter() -> impl Strategy<Value = Option<Letter>> {
+    let size = prop_oneof![6 => Just(0usize), 2 => 1usize..2_000, 1 => 15_000usize..40_000];
+    let letter = (0u8..4, size, any::<bool>()).prop_map(|(number, size, received)| Letter {
+        number,
+        size,
+        received,
+    });
+    prop_oneof![19 => letter.prop_map(Some), 1 => Just(None)]
+}
+
+fn items() -> impl Strategy<Value = FetchItems> {
+    (
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+    )
+        .prop_map(|(flags, envelope, structure, header, content)| FetchItems {
+            flags,
+            envelope,
+            structure,
+            header,
+            content,
+        })
+}
+
+fn to() -> impl Strategy<Value = To> {
+    let address = select(vec![
+        "alice@example.org",
+        "Alice@example.org",
+        "bob@example.org",
+    ]);
+    (address, named(), flag_names()).prop_map(|(address, mailbox, flags)| To {
+        address: address.to_owned(),
+        mailbox,
+        flags,
+    })
+}
+
+fn special_use() -> impl Strategy<Value = Option<SpecialUse>> {
+    let uses = SpecialUse::ALL.map(|(usage, ..)| usage).to_vec();
+    prop_oneof![4 => Just(None), 1 => select(uses).prop_map(Some)]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let how = select(vec![
+        FlagChange::Add,
+        FlagChange::Remove,
+        FlagChange::Replace,
+    ]);
+    let since = prop_oneof![4 => Just(None), 1 => (0u64..12).prop_map(|n| Some(ModSeq(n)))];
+    let waits = vec![1, 600, 3_600, 604_800];
+    prop_oneof![
+        1 => select(waits).prop_map(Op::Wait),
+        1 => (0..USERS.len(), any::<bool>()).prop_map(|(user, on)| Op::Enable(user, on)),
+        1 => select(vec!["alice", "bOB@Example.org", "x"]).prop_map(|a| Op::Resolve(a.to_owned())),
+        5 => (named(), special_use()).prop_map(|(name, usage)| Op::Create(name, usage)),
+        2 => named().prop_map(Op::Delete),
+        3 => (named(), named()).prop_map(|(from, mut to)| {
+            to.user = from.user;
+            Op::Rename(from, to)
+        }),
+        1 => (named(), any::<bool>()).prop_map(|(name, on)| Op::Subscribe(name, on)),
+        2 => (named(), any::<bool>()).prop_map(|(name, claim)| Op::Open(name, claim)),
+        2 => (which(), 0u64..15).prop_map(|(which, since)| Op::Changes(which, ModSeq(since))),
+        3 => (which(), uids(), items()).prop_map(|(which, uids, items)| Op::Fetch(which, uids, items)),
+        1 => (1usize..10, 0u64..20_000, 0u64..20_000).prop_map(|(c, a, b)| Op::Read(c, a, b)),
+        8 => (which(), uids(), how, flag_names(), since)
+            .prop_map(|(which, uids, how, flags, since)| Op::Store(which, uids, how, flags, since)),
+        4 => (which(), proptest::option::of(uids())).prop_map(|(which, uids)| Op::Expunge(which, uids)),
+        6 => (any::<bool>(), which(), uids(), named())
+            .prop_map(|(moves, which, uids, to)| Op::Transfer(moves, which, uids, to)),
+        8 => (named(), letter(), flag_names()).prop_map(|(name, letter, flags)| {
+            Op::Append(name, letter, flags, None)
+        }),
+        6 => (letter(), proptest::collection::vec(to(), 0..4))
+            .prop_map(|(letter, recipients)| Op::Deliver(letter, recipients)),
+    ]
+}
+
+/// Looks that are taken after every operation, and at the end at everything.
+fn looks<A: Subject>(driven: &Driven<A>, last: bool) -> Vec<Op> {
+    let mut looks: Vec<Op> = (0..USERS.len()).map(Op::List).collect();
+    if last {
+        let all = FetchItems {
+            flags: true,
+            envelope: true,
+            structure: true,
+            header: true,
+            content: true,
+        };
+        let every = UidSet::from_ranges([1..=u32::MAX]);
+        for seen in 1..=driven.mailboxes_seen() {
+            looks.push(Op::Changes(Which::Seen(seen), ModSeq(0)));
+            looks.push(Op::Fetch(Which::Seen(seen), every.clone(), all));
+        }
+    }
+    looks
+}
+
+/// Both stores answer every operation alike. What went before is told as a script.
+fn alike<A: Subject, B: Subject>(ops: &[Op]) -> Result<(), TestCaseError> {
+    let (mut a, mut b) = (Driven::<A>::new(), Driven::<B>::new());
+    let mut script = String::new();
+    for (n, op) in ops.iter().enumerate() {
+        script.push_str(&format!("> {op}\n"));
+        let (x, y) = (a.run(op), b.run(op));
+        prop_assert_eq!(x, y, "\n{}", script);
+        for look in looks(&a, n + 1 == ops.len()) {
+            let (x, y) = (a.run(&look), b.run(&look));
+            prop_assert_eq!(x, y, "\n{}> {}", script, look);
+        }
+    }
+    Ok(())
+}
+
+/// How many sequences, from `DBMAIL_CASES_RANDOM` or as many as a usual run has time for.
+fn sequences(usual: u32) -> ProptestConfig {
+    let told = std::env::var("DBMAIL_CASES_RANDOM").ok();
+    let cases = told.and_then(|text| text.parse().ok()).unwrap_or(usual);
+    eprintln!("{cases} random sequences");
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 4_000,
+        ..ProptestConfig::default()
+    }
+}
+
+#[test]
+fn every_operation_reads_back_from_its_text() {
+    proptest!(sequences(256), |(op in op())| {
+        let text = op.to_string();
+        prop_assert_eq!(text.parse::<Op>().expect(&text), op);
+    });
+}
+
+#[test]
+fn the_reference_store_answers_as_itself() {
+    proptest!(sequences(64), |(ops in proptest::collection::vec(op(), 1..40))| {
+        alike::<Reference, Reference>(&ops)?;
+    });
+}

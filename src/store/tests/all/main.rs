@@ -1,0 +1,3 @@
+//! Tests of the store from outside, in one binary.
+
+mod contract;
