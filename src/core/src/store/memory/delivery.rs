@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::{Content, Kept, Store};
 use crate::limits::KEYWORDS_MAX;
+use crate::mail;
 use crate::store::{
     AccountId, Answer, ChangeKind, ContentId, Flags, InternalDate, MailboxId, MailboxName, Outcome,
     Recipient, Refusal, Reply, Timestamp, Uid, UidSet, UploadId,
@@ -74,12 +75,14 @@ impl Store {
     ) -> Reply {
         let octets = self.uploads.remove(&upload).ok_or(Refusal::Upload)?;
         let hash = *blake3::hash(&octets).as_bytes();
-        let window = if has_received(&octets) {
+        let content = self.new_content(octets.into());
+        let header = self.contents.get(&content).map(Content::header);
+        let received_before = mail::first_value(&header.unwrap_or_default(), b"Received").is_some();
+        let window = if received_before {
             self.repeat_window_seconds
         } else {
             self.repeat_window_bare_seconds
         };
-        let content = self.new_content(octets.into());
         let mut appeared: Vec<(MailboxId, UidSet)> = Vec::new();
         let mut outcomes = Vec::new();
         for recipient in recipients {
@@ -199,33 +202,16 @@ impl Store {
 impl Content {
     /// What is known of the octets beside themselves.
     fn read(octets: Bytes) -> Self {
+        let scanned = mail::scan(&octets);
         Self {
-            header_size: header_size(&octets),
-            envelope: Bytes::new(),
-            structure: Bytes::new(),
+            header_size: scanned.header.of(&octets).len(),
+            envelope: scanned.envelope.encode().into(),
+            structure: scanned.structure.encode().into(),
             octets,
         }
     }
-}
 
-/// Octets up to and with the first empty line; all of them when there is none.
-fn header_size(octets: &[u8]) -> usize {
-    let mut size = 0;
-    for line in octets.split_inclusive(|b| *b == b'\n') {
-        size += line.len();
-        if line == b"\r\n" || line == b"\n" {
-            break;
-        }
+    pub(super) fn header(&self) -> Bytes {
+        self.octets.slice(..self.header_size.min(self.octets.len()))
     }
-    size
-}
-
-/// Whether a line of the header begins a Received field.
-fn has_received(octets: &[u8]) -> bool {
-    let (header, _) = octets.split_at(header_size(octets));
-    let field = |line: &[u8]| {
-        let name = line.split(|b| *b == b':').next().unwrap_or_default();
-        name.trim_ascii_end().eq_ignore_ascii_case(b"received") && line.len() > name.len()
-    };
-    header.split(|b| *b == b'\n').any(field)
 }

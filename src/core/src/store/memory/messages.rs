@@ -70,7 +70,8 @@ impl Store {
         let content = self.contents.get(&kept.content);
         let octets = content.map(|c| c.octets.clone()).unwrap_or_default();
         let header_size = content.map_or(0, |c| c.header_size);
-        let header = octets.slice(..header_size.min(octets.len()));
+        let header = content.map(super::Content::header);
+        let header = header.filter(|_| items.header && header_size <= HEADER_BYTES_MAX);
         Message {
             uid,
             modseq: kept.modseq,
@@ -91,7 +92,7 @@ impl Store {
             structure: content
                 .filter(|_| items.structure)
                 .map(|c| c.structure.clone()),
-            header: (items.header && header_size <= HEADER_BYTES_MAX).then_some(header),
+            header,
             octets: (items.content && octets.len() as u64 <= INLINE_CONTENT_BYTES_MAX)
                 .then_some(octets),
             gone,

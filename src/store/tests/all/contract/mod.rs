@@ -3,6 +3,9 @@
 //! Everything speaks in [`op::Op`]s, which have a text form: a case is a script of them with the answers
 //! below, and what a random test shrinks to is printed as a script that can become a case.
 
+// What is indexed and expected here are the tests' own tables and scripts.
+#![allow(clippy::indexing_slicing, clippy::expect_used, clippy::panic)]
+
 mod cases;
 mod op;
 mod random;

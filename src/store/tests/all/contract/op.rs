@@ -7,8 +7,8 @@
 //! fetch INBOX 1:* fescb     read @1 0 10              changes INBOX 0
 //! ```
 //! `bob:` before the name of a mailbox makes it bob's instead of alice's. `#4` is the fourth mailbox that was
-//! ever seen, `@1` the first content; `m1` is a message, `m1x20000` one of that size, `r1` one with a Received field,
-//! `none` an upload that is not there.
+//! ever seen, `@1` the first content; `m1` is a message, `m1x20000` one of that size, the letter says its [`Look`];
+//! `none` is an upload that is not there.
 
 use std::fmt;
 
@@ -42,6 +42,26 @@ pub(crate) enum Which {
     Seen(usize),
 }
 
+/// What a message looks like.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Look {
+    /// `m`: text, without a Received field.
+    Bare,
+    /// `r`: text with a Received field.
+    Received,
+    /// `p`: text and an attachment in base64, with a Received field. Attachments of one size are equal whatever the number.
+    Parts,
+    /// `l`: bare LF, 8-bit octets and no empty line at all.
+    Loose,
+}
+
+const LOOKS: [(Look, char); 4] = [
+    (Look::Bare, 'm'),
+    (Look::Received, 'r'),
+    (Look::Parts, 'p'),
+    (Look::Loose, 'l'),
+];
+
 /// Octets of a message, made from a number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Letter {
@@ -49,8 +69,8 @@ pub(crate) struct Letter {
     pub(crate) number: u8,
     /// At least so many octets.
     pub(crate) size: usize,
-    /// Has a Received field.
-    pub(crate) received: bool,
+    /// How it looks.
+    pub(crate) look: Look,
 }
 
 /// One recipient.
@@ -91,22 +111,52 @@ impl Letter {
     /// The message.
     pub(crate) fn octets(self) -> Vec<u8> {
         let n = self.number;
-        let received = if self.received {
-            "Received: from a by b; Mon, 1 Jan 2024 00:00:00 +0000\r\n"
-        } else {
-            ""
-        };
-        let text = format!("{received}From: a@example.net\r\nSubject: {n}\r\n\r\nText {n}\r\n");
-        let mut octets = text.into_bytes();
-        let mut line = 0u64;
-        while octets.len() < self.size {
-            // Lines that differ, so that they do not pack to nothing.
-            line = line
-                .wrapping_mul(6364136223846793005)
-                .wrapping_add(u64::from(n) + 1);
-            octets.extend(format!("{line:016x}{:016x}\r\n", line.rotate_left(13)).bytes());
+        let mut octets = Vec::new();
+        match self.look {
+            Look::Loose => octets.extend(format!("Subject: {n}\nX: \u{e9}\n").bytes()),
+            Look::Received | Look::Parts => {
+                octets.extend(b"Received: from a by b; Mon, 1 Jan 2024 00:00:00 +0000\r\n");
+            }
+            Look::Bare => {}
+        }
+        match self.look {
+            Look::Loose => lines(&mut octets, self.size, n, "X: ", "\n"),
+            Look::Bare | Look::Received => {
+                let text = format!("From: a@example.net\r\nSubject: {n}\r\n\r\nText {n}\r\n");
+                octets.extend(text.bytes());
+                lines(&mut octets, self.size, n, "", "\r\n");
+            }
+            Look::Parts => {
+                octets.extend(
+                    format!(
+                        "From: a@example.net\r\nTo: b@example.net\r\nSubject: {n}\r\n\
+                         Content-Type: multipart/mixed; boundary=\"b\"\r\n\r\npreamble\r\n--b\r\n\r\n\
+                         Text {n}\r\n--b\r\nContent-Type: application/pdf; name=a.pdf\r\n\
+                         Content-Transfer-Encoding: base64\r\n\r\n"
+                    )
+                    .bytes(),
+                );
+                let begun = octets.len();
+                lines(&mut octets, begun + self.size, 0, "", "\r\n");
+                octets.extend(b"--b--\r\n");
+            }
         }
         octets
+    }
+}
+
+/// Lines of 76 octets that are base64, until there are so many octets; they differ, so that they do not pack to nothing.
+fn lines(octets: &mut Vec<u8>, size: usize, seed: u8, before: &str, after: &str) {
+    let mut state = u64::from(seed);
+    while octets.len() < size {
+        octets.extend(before.bytes());
+        for _ in 0..4 {
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            octets.extend(format!("{state:016x}abc").bytes());
+        }
+        octets.extend(after.bytes());
     }
 }
 
@@ -166,10 +216,11 @@ fn letter(text: &str) -> Option<Letter> {
     }
     let (kind, rest) = text.split_at(1);
     let (number, size) = rest.split_once('x').unwrap_or((rest, "0"));
+    let known = LOOKS.iter().find(|(_, letter)| kind.starts_with(*letter));
     Some(Letter {
         number: number.parse().expect("a number"),
         size: size.parse().expect("a size"),
-        received: kind == "r",
+        look: known.expect("a look").0,
     })
 }
 
@@ -312,7 +363,8 @@ fn letter_text(letter: Option<Letter>) -> String {
     let Some(letter) = letter else {
         return "none".to_owned();
     };
-    let kind = if letter.received { 'r' } else { 'm' };
+    let known = LOOKS.iter().find(|(look, _)| *look == letter.look);
+    let kind = known.expect("a look").1;
     let size = match letter.size {
         0 => String::new(),
         size => format!("x{size}"),

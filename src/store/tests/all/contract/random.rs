@@ -4,7 +4,7 @@ use dbmail_core::store::{FetchItems, FlagChange, MailboxName, ModSeq, SpecialUse
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::op::{Letter, Named, Op, To, USERS, Which};
+use super::op::{Letter, Look, Named, Op, To, USERS, Which};
 use super::show::Driven;
 use super::subject::{Reference, Subject};
 
@@ -64,11 +64,9 @@ fn flag_names() -> impl Strategy<Value = Vec<String>> {
 
 fn letter() -> impl Strategy<Value = Option<Letter>> {
     let size = prop_oneof![6 => Just(0usize), 2 => 1usize..2_000, 1 => 15_000usize..40_000];
-    let letter = (0u8..4, size, any::<bool>()).prop_map(|(number, size, received)| Letter {
-        number,
-        size,
-        received,
-    });
+    let look = select(vec![Look::Bare, Look::Received, Look::Parts, Look::Loose]);
+    let letter =
+        (0u8..4, size, look).prop_map(|(number, size, look)| Letter { number, size, look });
     prop_oneof![19 => letter.prop_map(Some), 1 => Just(None)]
 }
 
