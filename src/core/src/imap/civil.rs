@@ -17,7 +17,9 @@ pub const fn days_in_month(year: u16, month: u8) -> u8 {
     match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
         4 | 6 | 9 | 11 => 30,
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
+            29
+        }
         2 => 28,
         _ => 0,
     }
@@ -87,4 +89,72 @@ pub fn moment(date: Date, seconds: i64, zone_minutes: i16) -> InternalDate {
     let local = days_from_date(date) * DAY_SECONDS + seconds;
     let at = Timestamp((local - i64::from(zone_minutes) * 60) * 1_000_000);
     InternalDate { at, zone_minutes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn day(year: u16, month: u8, day: u8) -> Date {
+        Date { year, month, day }
+    }
+
+    #[test]
+    fn known_days_have_known_numbers() {
+        for (date, days) in [
+            (day(1970, 1, 1), 0),
+            (day(1969, 12, 31), -1),
+            (day(2000, 2, 29), 11_016),
+            (day(2000, 3, 1), 11_017),
+            (day(1900, 3, 1), -25_508),
+            (day(0, 1, 1), -719_528),
+            (day(9999, 12, 31), 2_932_896),
+        ] {
+            assert_eq!(days_from_date(date), days);
+            assert_eq!(date_from_days(days), date);
+        }
+    }
+
+    #[test]
+    fn every_day_of_ten_thousand_years_follows_the_one_before() {
+        let mut date = day(0, 1, 1);
+        for days in -719_528..=2_932_896 {
+            assert_eq!(date_from_days(days), date);
+            assert_eq!(days_from_date(date), days);
+            date.day += 1;
+            if date.day > days_in_month(date.year, date.month) {
+                (date.month, date.day) = (date.month + 1, 1);
+            }
+            if date.month > 12 {
+                (date.year, date.month) = (date.year + 1, 1);
+            }
+        }
+    }
+
+    #[test]
+    fn what_four_digits_can_not_show_is_shown_as_the_nearest_that_they_can() {
+        assert_eq!(date_from_days(-719_529), day(0, 1, 1));
+        assert_eq!(date_from_days(2_932_897), day(9999, 12, 31));
+        assert_eq!(date_from_days(i64::MIN), day(0, 1, 1));
+        assert_eq!(date_from_days(i64::MAX), day(9999, 12, 31));
+    }
+
+    proptest! {
+        #[test]
+        fn a_moment_is_shown_as_it_was_given(
+            days in -719_000..2_932_000_i64,
+            seconds in 0..DAY_SECONDS,
+            zone_minutes in -1_439..=1_439_i16,
+        ) {
+            let date = date_from_days(days);
+            prop_assert_eq!(local(moment(date, seconds, zone_minutes)), (date, seconds));
+        }
+
+        #[test]
+        fn no_moment_is_too_much(at: i64, zone_minutes: i16) {
+            let (date, _) = local(InternalDate { at: Timestamp(at), zone_minutes });
+            prop_assert!(date.day >= 1 && date.day <= days_in_month(date.year, date.month));
+        }
+    }
 }

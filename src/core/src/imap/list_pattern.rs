@@ -129,3 +129,107 @@ fn inbox_bytes(name: &str) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The meaning of a pattern, straight from RFC 3501 §6.3.8. Exponential.
+    fn naive(pattern: &[char], name: &[char]) -> bool {
+        match (pattern, name) {
+            ([], name) => name.is_empty(),
+            (['*', rest @ ..], name) => (0..=name.len()).any(|taken| naive(rest, &name[taken..])),
+            (['%', rest @ ..], name) => (0..=name.len())
+                .take_while(|&taken| !name[..taken].contains(&'/'))
+                .any(|taken| naive(rest, &name[taken..])),
+            ([c, rest @ ..], [d, name @ ..]) => c == d && naive(rest, name),
+            ([_, ..], []) => false,
+        }
+    }
+
+    fn matches(reference: &str, pattern: &str, name: &str) -> bool {
+        ListPattern::new(reference, pattern).matches(name)
+    }
+
+    #[test]
+    fn wildcards_stand_for_what_they_should() {
+        for (pattern, yes, no) in [
+            ("", &[""][..], &["a"][..]),
+            ("*", &["", "a", "a/b"], &[]),
+            ("%", &["", "a"], &["a/b", "/"]),
+            ("%/%", &["a/b"], &["a", "a/b/c"]),
+            ("a*", &["a", "ab", "a/b"], &["b", "ba"]),
+            ("*b", &["b", "a/b", "bb"], &["ba"]),
+            ("a%/b", &["a/b", "ax/b"], &["a/x/b", "a//b"]),
+            ("%*", &["a", "a/b"], &[]),
+            ("*%", &["a", "a/b"], &[]),
+            ("a/*", &["a/b", "a/b/c", "a/"], &["a", "ab"]),
+            ("INBOX", &["INBOX"], &["INBOX/a", "INBOXES"]),
+        ] {
+            for name in yes {
+                assert!(matches("", pattern, name), "{pattern} {name}");
+            }
+            for name in no {
+                assert!(!matches("", pattern, name), "{pattern} {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn inbox_matches_in_either_case_and_nothing_else_does() {
+        for pattern in ["inbox", "InBoX", "in%", "*x", "INBOX", "%"] {
+            assert!(matches("", pattern, "INBOX"), "{pattern}");
+        }
+        assert!(matches("", "inbox/%", "INBOX/a"));
+        assert!(!matches("", "inbox/A", "INBOX/a"));
+        assert!(!matches("", "inboxes", "INBOXES"));
+        assert!(!matches("", "a/inbox", "a/INBOX"));
+        assert!(!matches("", "a", "A"));
+    }
+
+    #[test]
+    fn the_reference_comes_before_the_pattern_unless_that_begins_at_the_top() {
+        assert!(matches("a/", "%", "a/b"));
+        assert!(matches("a", "/b", "b"));
+        assert!(!matches("a", "/b", "a/b"));
+        assert!(matches("a", "b", "ab"));
+        assert!(matches("/a/", "b", "a/b"));
+        assert!(matches("", "/a", "a"));
+        assert!(matches("u", "\u{308}%", "übung"), "joined, then normalised");
+    }
+
+    #[test]
+    fn a_parent_is_known_when_a_level_of_the_name_matches() {
+        let parent = |pattern, name| ListPattern::new("", pattern).matching_parent(name);
+        assert_eq!(parent("%", "foo/bar/baz"), Some("foo"));
+        assert_eq!(parent("foo/%", "foo/bar/baz"), Some("foo/bar"));
+        assert_eq!(parent("*", "foo/bar/baz"), Some("foo/bar"));
+        assert_eq!(parent("%", "foo"), None);
+        assert_eq!(parent("foo", "foo/bar"), Some("foo"));
+        assert_eq!(parent("bar", "foo/bar"), None);
+        assert_eq!(parent("inbox", "INBOX/a"), Some("INBOX"));
+    }
+
+    #[test]
+    fn a_pattern_of_many_wildcards_costs_no_more_than_its_length() {
+        let pattern = ListPattern::new("", &"*a%".repeat(5_000));
+        assert!(!pattern.matches(&"ab/".repeat(300)));
+    }
+
+    proptest! {
+        #[test]
+        fn matching_is_what_the_rfc_says(
+            pattern in "[ab/%*ü]{0,8}",
+            name in "[ab/ü]{0,8}",
+        ) {
+            prop_assume!(!pattern.starts_with('/'));
+            let chars = |text: &str| text.chars().collect::<Vec<_>>();
+            let found = matches("", &pattern, &name);
+            prop_assert_eq!(found, naive(&chars(&pattern), &chars(&name)));
+            let parents = name.match_indices('/').map(|(at, _)| &name[..at]);
+            let parent = parents.rev().find(|parent| naive(&chars(&pattern), &chars(parent)));
+            prop_assert_eq!(ListPattern::new("", &pattern).matching_parent(&name), parent);
+        }
+    }
+}

@@ -108,3 +108,86 @@ fn decode_shifted(base64: &str, out: &mut String) -> Option<()> {
     }
     Some(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn known_names_have_known_forms() {
+        for (name, written) in [
+            ("", ""),
+            ("INBOX/a b~", "INBOX/a b~"),
+            ("&", "&-"),
+            ("A&B", "A&-B"),
+            ("&&", "&-&-"),
+            ("Entwürfe", "Entw&APw-rfe"),
+            ("~peter/mail/台北/日本語", "~peter/mail/&U,BTFw-/&ZeVnLIqe-"),
+            ("ü&ü", "&APw-&-&APw-"),
+            ("😀", "&2D3eAA-"),
+            ("a\tb", "a&AAk-b"),
+            ("\u{7f}", "&AH8-"),
+            ("üä", "&APwA5A-"),
+        ] {
+            assert_eq!(encode(name), written);
+            assert_eq!(decode(written).as_deref(), Some(name), "{written}");
+        }
+    }
+
+    #[test]
+    fn a_form_that_is_not_the_one_of_its_name_is_not_read() {
+        for written in [
+            "&",
+            "a&b",
+            "&AP",
+            "&AP-",
+            "&A-",
+            "&APx-",      // padding bits that are not 0
+            "&AGE-",      // a printable character in base64
+            "&ACY-",      // `&` in base64
+            "&APw-&AOQ-", // a superfluous shift
+            "&2D0-",      // half a surrogate pair
+            "&3gDYPQ-",   // a surrogate pair the wrong way round
+            "&AP/-",      // `/` instead of `,`
+            "&AAAAAAA=-",
+            "ü",
+            "a\tb",
+            "&APw -",
+        ] {
+            assert_eq!(decode(written), None, "{written}");
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_shift_is_told_from_an_ampersand() {
+        for (written, has) in [
+            ("", false),
+            ("a&b", false),
+            ("a & b-", false),
+            ("&", false),
+            ("&-", true),
+            ("a&b-", true),
+            ("&b-&", true),
+            ("R&D &AOQ-", true),
+        ] {
+            assert_eq!(has_shift(written), has, "{written}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_is_written_in_printable_ascii_and_read_again(name: String) {
+            let written = encode(&name);
+            prop_assert!(written.bytes().all(|b| matches!(b, b' '..=b'~')));
+            prop_assert_eq!(decode(&written), Some(name));
+        }
+
+        #[test]
+        fn what_can_be_read_is_written_as_it_was(written in "[ -~ü&,A-D-]{0,12}") {
+            if let Some(name) = decode(&written) {
+                prop_assert_eq!(encode(&name), written);
+            }
+        }
+    }
+}

@@ -250,11 +250,11 @@ pub enum SearchKey {
     /// ALL
     All,
     /// All of these: parentheses.
-    And(Vec<SearchKey>),
+    And(Vec<Self>),
     /// OR
-    Or(Box<SearchKey>, Box<SearchKey>),
+    Or(Box<Self>, Box<Self>),
     /// NOT
-    Not(Box<SearchKey>),
+    Not(Box<Self>),
     /// A system flag is there, or is not.
     Flag(crate::store::SystemFlags, bool),
     /// A keyword is there, or is not (KEYWORD, UNKEYWORD).

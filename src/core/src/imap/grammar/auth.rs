@@ -84,3 +84,88 @@ pub fn base64(written: &[u8]) -> Option<Vec<u8>> {
     }
     (bits & ((1 << count) - 1) == 0).then_some(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{arguments, known};
+    use super::*;
+    use crate::imap::response;
+    use proptest::prelude::*;
+
+    #[test]
+    fn login_takes_user_and_password_as_they_are() {
+        let login = |user: &[u8], password: &[u8]| {
+            Ok(Command::Login {
+                user: user.to_vec(),
+                password: password.to_vec(),
+            })
+        };
+        known(
+            arguments,
+            &[
+                (b"LOGIN a b", login(b"a", b"b")),
+                (b"LOGIN \"a b\" \"\\\"\"", login(b"a b", b"\"")),
+                (b"LOGIN {2}\r\n\xff\xfe {0}\r\n", login(b"\xff\xfe", b"")),
+                (b"LOGIN a@b.example p]+", login(b"a@b.example", b"p]+")),
+                (b"LOGIN a", Err(7)),
+                (b"LOGIN a p%", Err(9)),
+                (b"LOGIN a b c", Err(9)),
+            ],
+        );
+    }
+
+    #[test]
+    fn authenticate_may_bring_the_first_response() {
+        let auth = |mechanism: &str, initial: Option<&[u8]>| {
+            let (mechanism, initial) = (mechanism.to_owned(), initial.map(<[u8]>::to_vec));
+            Ok(Command::Authenticate { mechanism, initial })
+        };
+        known(
+            arguments,
+            &[
+                (b"AUTHENTICATE plain", auth("PLAIN", None)),
+                (b"AUTHENTICATE SCRAM-SHA-256", auth("SCRAM-SHA-256", None)),
+                (b"AUTHENTICATE PLAIN =", auth("PLAIN", Some(b""))),
+                (
+                    b"AUTHENTICATE PLAIN AGEAYg==",
+                    auth("PLAIN", Some(b"\0a\0b")),
+                ),
+                (b"AUTHENTICATE PLAIN ", Err(19)),
+                (b"AUTHENTICATE PLAIN AGEAYg=", Err(19)),
+                (b"AUTHENTICATE PLAIN A b", Err(19)),
+                (b"AUTHENTICATE", Err(12)),
+            ],
+        );
+    }
+
+    #[test]
+    fn base64_has_one_form_only() {
+        for (text, octets) in [
+            ("", Some(&b""[..])),
+            ("Zg==", Some(b"f")),
+            ("Zm8=", Some(b"fo")),
+            ("Zm9v", Some(b"foo")),
+            ("+/+/", Some(b"\xfb\xff\xbf")),
+            ("Zg", None),
+            ("Zg=", None),
+            ("Zh==", None),
+            ("Zm9=", None),
+            ("====", None),
+            ("Z===", None),
+            ("Zg==Zg==", None),
+            ("Zm 9", None),
+            ("Zm9-", None),
+        ] {
+            assert_eq!(base64(text.as_bytes()).as_deref(), octets, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_in_base64_is_read_again(octets: Vec<u8>) {
+            let mut written = Vec::new();
+            response::base64(&mut written, &octets);
+            prop_assert_eq!(base64(&written), Some(octets));
+        }
+    }
+}

@@ -125,3 +125,76 @@ fn zone(input: &[u8]) -> Parsed<'_, i16> {
         _ => stop(input, "a zone of less than a day"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::known;
+    use super::*;
+    use crate::store::Timestamp;
+
+    #[test]
+    fn a_date_is_one_that_the_calendar_has() {
+        let day = |year, month, day| Ok(Date { year, month, day });
+        known(
+            date,
+            &[
+                (b"1-Feb-1994", day(1994, 2, 1)),
+                (b"01-feB-1994", day(1994, 2, 1)),
+                (b"\"31-Dec-9999\"", day(9999, 12, 31)),
+                (b"29-Feb-2024", day(2024, 2, 29)),
+                (b"29-Feb-2000", day(2000, 2, 29)),
+                (b"29-Feb-2023", Err(0)),
+                (b"29-Feb-1900", Err(0)),
+                (b"31-Apr-2024", Err(0)),
+                (b"0-Jan-2024", Err(0)),
+                (b"32-Jan-2024", Err(0)),
+                (b"123-Jan-2024", Err(2)),
+                (b"1-Foo-2024", Err(2)),
+                (b"1-Jan-24", Err(6)),
+                (b"1-Jan-20245", Err(10)),
+                (b"1 Jan 2024", Err(1)),
+                (b"\"1-Jan-2024", Err(11)),
+                (b" 1-Jan-2024", Err(0)),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_date_time_is_a_moment_in_a_zone() {
+        let at = |seconds: i64, zone_minutes| {
+            Ok(InternalDate {
+                at: Timestamp(seconds * 1_000_000),
+                zone_minutes,
+            })
+        };
+        known(
+            date_time,
+            &[
+                (b"\"17-Jul-1996 02:44:25 -0700\"", at(837_596_665, -420)),
+                (b"\" 1-Jan-1970 00:00:00 +0000\"", at(0, 0)),
+                (b"\"01-jan-1970 01:00:00 +0100\"", at(0, 60)),
+                (b"\"31-Dec-1969 23:59:59 -0000\"", at(-1, 0)),
+                (b"\"31-Dec-2016 23:59:60 +0000\"", at(1_483_228_800, 0)),
+                (b"\"29-Feb-2024 12:00:00 +2359\"", at(1_709_121_660, 1_439)),
+                (
+                    b"\" 1-Jan-0000 00:00:00 -2359\"",
+                    at(-62_167_132_860, -1_439),
+                ),
+                (b"\"29-Feb-2023 12:00:00 +0000\"", Err(1)),
+                (b"\"1-Jan-1970 00:00:00 +0000\"", Err(1)),
+                (b"\"  1-Jan-1970 00:00:00 +0000\"", Err(2)),
+                (b"\" 1-Jan-1970 24:00:00 +0000\"", Err(13)),
+                (b"\" 1-Jan-1970 00:60:00 +0000\"", Err(13)),
+                (b"\" 1-Jan-1970 00:00:61 +0000\"", Err(13)),
+                (b"\" 1-Jan-1970 0:00:00 +0000\"", Err(13)),
+                (b"\" 1-Jan-1970 00:00:00 0000\"", Err(22)),
+                (b"\" 1-Jan-1970 00:00:00 +2400\"", Err(22)),
+                (b"\" 1-Jan-1970 00:00:00 +0060\"", Err(22)),
+                (b"\" 1-Jan-1970 00:00:00 GMT\"", Err(22)),
+                (b"\" 1-Jan-1970 00:00:00 +0000", Err(27)),
+                (b"\" 1-Jan-1970\"", Err(12)),
+                (b" 1-Jan-1970 00:00:00 +0000", Err(0)),
+            ],
+        );
+    }
+}

@@ -221,3 +221,167 @@ fn written(section: &Section) -> Vec<u8> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{arguments, known};
+    use super::*;
+    use crate::imap::command::SequenceSet;
+
+    fn fetched(items: Vec<FetchItem>) -> Result<Command, usize> {
+        let set = SequenceSet(vec![(Some(1), None)]);
+        Ok(Command::Fetch(Fetch {
+            numbers: Numbers::Sequence,
+            set,
+            items,
+        }))
+    }
+
+    #[test]
+    fn fetch_names_one_item_or_a_list_or_a_macro() {
+        use FetchItem as I;
+        let all = [
+            I::Flags,
+            I::InternalDate,
+            I::Rfc822Size,
+            I::Envelope,
+            I::Body,
+        ];
+        let uid = Fetch {
+            numbers: Numbers::Uid,
+            set: SequenceSet(vec![(Some(1), Some(1))]),
+            items: vec![I::Flags],
+        };
+        known(
+            arguments,
+            &[
+                (b"FETCH 1:* FLAGS", fetched(vec![I::Flags])),
+                (
+                    b"FETCH 1:* (UID flags UID)",
+                    fetched(vec![I::Uid, I::Flags, I::Uid]),
+                ),
+                (b"FETCH 1:* FAST", fetched(all[..3].to_vec())),
+                (b"FETCH 1:* all", fetched(all[..4].to_vec())),
+                (b"FETCH 1:* FULL", fetched(all.to_vec())),
+                (b"FETCH 1:* BODY", fetched(vec![I::Body])),
+                (
+                    b"FETCH 1:* (BODYSTRUCTURE RFC822 RFC822.HEADER RFC822.TEXT)",
+                    fetched(vec![
+                        I::BodyStructure,
+                        I::Rfc822,
+                        I::Rfc822Header,
+                        I::Rfc822Text,
+                    ]),
+                ),
+                (b"UID FETCH 1 (FLAGS)", Ok(Command::Fetch(uid))),
+                (b"FETCH 1:* ()", Err(11)),
+                (b"FETCH 1:* (ALL)", Err(11)),
+                (b"FETCH 1:* (FLAGS UID", Err(20)),
+                (b"FETCH 1:* (FLAGS  UID)", Err(17)),
+                (b"FETCH 1:* FLAGS UID", Err(15)),
+                (b"FETCH 1:* X-FOO", Err(10)),
+                (b"FETCH 1:* BODY.PEEK", Err(19)),
+                (b"FETCH 1:* RFC822.PEEK", Err(10)),
+                (b"FETCH 1:* MODSEQ", Err(10)),
+                (b"FETCH 0 FLAGS", Err(6)),
+                (b"FETCH 1:*", Err(9)),
+            ],
+        );
+    }
+
+    #[test]
+    fn sections_are_read_and_echoed() {
+        use SectionText as T;
+        let fields = |names: &[&str]| names.iter().map(|name| name.as_bytes().to_vec()).collect();
+        for (written, part, text, echo) in [
+            ("", vec![], None, ""),
+            ("1", vec![1], None, "1"),
+            ("1.20.3", vec![1, 20, 3], None, "1.20.3"),
+            ("header", vec![], Some(T::Header), "HEADER"),
+            ("TEXT", vec![], Some(T::Text), "TEXT"),
+            ("2.mime", vec![2], Some(T::Mime), "2.MIME"),
+            ("2.1.HEADER", vec![2, 1], Some(T::Header), "2.1.HEADER"),
+            (
+                "header.fields (To Cc)",
+                vec![],
+                Some(T::HeaderFields(fields(&["To", "Cc"]))),
+                "HEADER.FIELDS (To Cc)",
+            ),
+            (
+                "4.HEADER.FIELDS.NOT (\"To\" {1}\r\nx \"a b\" \"\" NIL a]b)",
+                vec![4],
+                Some(T::HeaderFieldsNot(fields(&[
+                    "To", "x", "a b", "", "NIL", "a]b",
+                ]))),
+                "4.HEADER.FIELDS.NOT (To x \"a b\" \"\" \"NIL\" \"a]b\")",
+            ),
+        ] {
+            for (peek, name) in [(false, "BODY"), (true, "BODY.PEEK")] {
+                for (partial, range) in [(None, ""), (Some((0, 1)), "<0.1>")] {
+                    let item = FetchItem::Section {
+                        peek,
+                        section: Section {
+                            part: part.clone(),
+                            text: text.clone(),
+                        },
+                        partial,
+                        written: Bytes::from(echo),
+                    };
+                    let command = format!("FETCH 1:* {name}[{written}]{range}");
+                    known(arguments, &[(command.as_bytes(), fetched(vec![item]))]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_section_is_refused_where_it_goes_wrong() {
+        known(
+            |input| section(input).map(|(rest, _)| (rest, ())),
+            &[
+                (b"[", Err(1)),
+                (b"[0]", Err(1)),
+                (b"[01]", Err(1)),
+                (b"[1.]", Err(3)),
+                (b"[1.0]", Err(3)),
+                (b"[1", Err(2)),
+                (b"[1.FOO]", Err(3)),
+                (b"[MIME]", Err(1)),
+                (b"[TEXT.1]", Err(1)),
+                (b"[HEADER.FIELDS]", Err(14)),
+                (b"[HEADER.FIELDS ()]", Err(16)),
+                (b"[HEADER.FIELDS (a]", Err(18)),
+                (b"[HEADER.FIELDS (a ]", Err(19)),
+                (b"[HEADER.FIELDS(a)]", Err(14)),
+                (b"[HEADER ]", Err(7)),
+                (b"[4294967296]", Err(1)),
+            ],
+        );
+        known(
+            partial,
+            &[
+                (b"<0.4294967295>", Ok(Some((0, u32::MAX)))),
+                (b"<0.0>", Err(3)),
+                (b"<0>", Err(2)),
+                (b"<1.2", Err(4)),
+                (b"<.2>", Err(1)),
+                (b"<4294967296.1>", Err(1)),
+            ],
+        );
+    }
+
+    #[test]
+    fn items_and_field_names_have_a_number() {
+        for (before, item, after, max) in [
+            ("FETCH 1 (", "UID", ")", FETCH_ITEMS_MAX),
+            ("FETCH 1 BODY[HEADER.FIELDS (", "a", ")]", FIELDS_MAX),
+        ] {
+            let of = |count| format!("{before}{}{after}", vec![item; count].join(" "));
+            assert!(arguments(of(max).as_bytes()).is_ok());
+            assert!(arguments(of(max + 1).as_bytes()).is_err());
+        }
+        let of = |count| format!("FETCH 1 BODY[{}]", vec!["1"; count].join("."));
+        assert!(arguments(of(PARTS_MAX).as_bytes()).is_ok());
+        assert!(arguments(of(PARTS_MAX + 1).as_bytes()).is_err());
+    }
+}

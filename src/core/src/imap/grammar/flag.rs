@@ -72,3 +72,64 @@ fn collected(named: Vec<Flag>) -> Flags {
     }
     flags
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::known;
+    use super::*;
+
+    fn flags(system: SystemFlags, keywords: &[&str]) -> Flags {
+        let keywords = keywords
+            .iter()
+            .map(|name| Keyword::new(name).unwrap())
+            .collect();
+        Flags { system, keywords }
+    }
+
+    #[test]
+    fn a_flag_list_names_flags_and_keywords_in_either_case() {
+        let both = SystemFlags::SEEN.with(SystemFlags::DELETED);
+        let all = SystemFlags::from_bits(31);
+        known(
+            flag_list,
+            &[
+                (b"()", Ok(Flags::default())),
+                (b"(\\Seen)", Ok(flags(SystemFlags::SEEN, &[]))),
+                (b"(\\sEEN \\Deleted \\seen)", Ok(flags(both, &[]))),
+                (
+                    b"(\\Answered \\Flagged \\Deleted \\Seen \\Draft)",
+                    Ok(flags(all, &[])),
+                ),
+                (
+                    b"(a $Forwarded A)",
+                    Ok(flags(SystemFlags::NONE, &["a", "$Forwarded"])),
+                ),
+                (b"(\\Recent)", Err(1)),
+                (b"(a \\Foo)", Err(3)),
+                (b"(\\)", Err(2)),
+                (b"(\\*)", Err(2)),
+                (b"(a  b)", Err(3)),
+                (b"( a)", Err(1)),
+                (b"(a )", Err(3)),
+                (b"(a", Err(2)),
+                (b"(a])", Err(2)),
+                (b"(\"a\")", Err(1)),
+                (b"a", Err(0)),
+            ],
+        );
+        known(
+            bare_flags,
+            &[
+                (b"a \\Seen", Ok(flags(SystemFlags::SEEN, &["a"]))),
+                (b"", Err(0)),
+                (b"a ", Err(2)),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_keyword_has_at_most_255_octets() {
+        assert!(flag_keyword(&[b'a'; 255]).is_ok());
+        assert!(flag_keyword(&[b'a'; 256]).is_err());
+    }
+}

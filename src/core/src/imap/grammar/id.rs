@@ -28,3 +28,41 @@ fn field(input: &[u8]) -> Parsed<'_, (Vec<u8>, Option<Vec<u8>>)> {
     let (input, value) = nstring(input)?;
     Ok((input, (name.into_owned(), value.map(Cow::into_owned))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{arguments, known};
+    use super::*;
+
+    #[test]
+    fn id_has_fields_with_values_or_none() {
+        let id = |fields: &[(&str, Option<&str>)]| {
+            let octets = |text: &str| text.as_bytes().to_vec();
+            let fields = fields
+                .iter()
+                .map(|(name, value)| (octets(name), value.map(octets)));
+            Ok(Command::Id(fields.collect()))
+        };
+        known(
+            arguments,
+            &[
+                (b"ID NIL", id(&[])),
+                (b"id nil", id(&[])),
+                (b"ID ()", id(&[])),
+                (b"ID (\"name\" \"x\")", id(&[("name", Some("x"))])),
+                (
+                    b"ID (\"a\" NIL {1}\r\nb {1}\r\nc)",
+                    id(&[("a", None), ("b", Some("c"))]),
+                ),
+                (b"ID", Err(2)),
+                (b"ID (NIL NIL)", Err(4)),
+                (b"ID (\"a\")", Err(7)),
+                (b"ID (\"a\" b)", Err(8)),
+                (b"ID (\"a\" NIL \"b\")", Err(15)),
+            ],
+        );
+        let many = |count| format!("ID ({})", vec!["\"a\" NIL"; count].join(" ")).into_bytes();
+        assert!(arguments(&many(FIELDS_MAX)).is_ok());
+        assert!(arguments(&many(FIELDS_MAX + 1)).is_err());
+    }
+}

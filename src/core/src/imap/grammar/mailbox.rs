@@ -188,3 +188,146 @@ pub(super) fn lsub(input: &[u8]) -> Parsed<'_, Command> {
     let (rest, (reference, pattern)) = reference_and_pattern(input)?;
     Ok((rest, Command::Lsub { reference, pattern }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::known;
+    use super::*;
+
+    fn name(text: &str) -> Named {
+        Ok(MailboxName::new(text).unwrap())
+    }
+
+    #[test]
+    fn a_mailbox_is_an_astring_in_modified_utf_7() {
+        known(
+            mailbox,
+            &[
+                (b"inbox", Ok(name("INBOX"))),
+                (b"\"iNbOx\"", Ok(name("INBOX"))),
+                (b"{5}\r\nInbox", Ok(name("INBOX"))),
+                (b"a/b", Ok(name("a/b"))),
+                (b"Entw&APw-rfe", Ok(name("Entwürfe"))),
+                (
+                    b"\"~peter/mail/&U,BTFw-/&ZeVnLIqe-\"",
+                    Ok(name("~peter/mail/台北/日本語")),
+                ),
+                (b"A&-B", Ok(name("A&B"))),
+                (b"", Err(0)),
+                (b"a%", Err(1)),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_not_modified_utf_7_is_taken_as_it_is_when_it_can_mean_nothing_else() {
+        let character = || Err(BadName::Character);
+        known(
+            mailbox,
+            &[
+                (b"R&D", Ok(name("R&D"))),
+                (b"\"a & b\"", Ok(name("a & b"))),
+                (b"a&", Ok(name("a&"))),
+                (
+                    "\"Entwürfe & mehr\"".as_bytes(),
+                    Ok(name("Entwürfe & mehr")),
+                ),
+                ("\"ü&-\"".as_bytes(), Ok(name("ü&-"))),
+                (b"&AGE-", Ok(character())),
+                (b"R&D-1", Ok(character())),
+                (b"a&b&-", Ok(character())),
+                (b"&2D0-", Ok(character())),
+                (b"&AAA-", Ok(character())),
+                (b"{1}\r\n\xff", Ok(character())),
+                (b"\"\"", Ok(Err(BadName::Empty))),
+                (b"\"a\tb\"", Ok(character())),
+            ],
+        );
+    }
+
+    #[test]
+    fn commands_with_mailboxes_take_the_right_ones() {
+        use Command as C;
+        known(
+            super::super::tests::arguments,
+            &[
+                (b"SELECT a", Ok(C::Select(name("a")))),
+                (b"EXAMINE \"a b\"", Ok(C::Examine(name("a b")))),
+                (b"DELETE a", Ok(C::Delete(name("a")))),
+                (b"SUBSCRIBE a", Ok(C::Subscribe(name("a")))),
+                (b"UNSUBSCRIBE a", Ok(C::Unsubscribe(name("a")))),
+                (b"RENAME a b", Ok(C::Rename(name("a"), name("b")))),
+                (
+                    b"RENAME {1}\r\na {1+}\r\nb",
+                    Ok(C::Rename(name("a"), name("b"))),
+                ),
+                (b"SELECT", Err(6)),
+                (b"SELECT ", Err(7)),
+                (b"SELECT a b", Err(8)),
+                (b"SELECT  a", Err(7)),
+                (b"RENAME a", Err(8)),
+                (b"RENAME a b c", Err(10)),
+            ],
+        );
+    }
+
+    #[test]
+    fn create_may_ask_for_a_special_use() {
+        let create = |wish| Ok(Command::Create(name("a"), wish));
+        let some = |one| create(Ok(Some(one)));
+        known(
+            super::super::tests::arguments,
+            &[
+                (b"CREATE a", create(Ok(None))),
+                (b"CREATE a (USE ())", create(Ok(None))),
+                (b"CREATE a (USE (\\Trash))", some(SpecialUse::Trash)),
+                (b"create a (use (\\dRAFTS))", some(SpecialUse::Drafts)),
+                (b"CREATE a (USE (\\All))", create(Err(UnfitUse))),
+                (b"CREATE a (USE (\\X-Y))", create(Err(UnfitUse))),
+                (b"CREATE a (USE (\\Sent \\Junk))", create(Err(UnfitUse))),
+                (b"CREATE a/ ", Err(10)),
+                (b"CREATE a ()", Err(10)),
+                (b"CREATE a (USE \\Sent)", Err(14)),
+                (b"CREATE a (USE (Sent))", Err(15)),
+                (b"CREATE a (USE (\\))", Err(16)),
+                (b"CREATE a (USE (\\Sent)", Err(21)),
+                (b"CREATE a (USE (\\Sent) USE ())", Err(22)),
+                (b"CREATE a (SIZE (1))", Err(10)),
+            ],
+        );
+    }
+
+    #[test]
+    fn list_has_a_reference_and_a_pattern() {
+        let list = |reference: &str, pattern: &str| {
+            let (reference, pattern) = (reference.to_owned(), pattern.to_owned());
+            Ok(Command::List { reference, pattern })
+        };
+        known(
+            super::super::tests::arguments,
+            &[
+                (br#"LIST "" """#, list("", "")),
+                (br#"LIST "" *"#, list("", "*")),
+                (br#"LIST a/ %]b"#, list("a/", "%]b")),
+                (br#"LIST "" "a b/%""#, list("", "a b/%")),
+                (b"LIST \"\" {1}\r\n*", list("", "*")),
+                (br#"LIST &APw-/ &APw-%"#, list("ü/", "ü%")),
+                (br#"LIST "" &APw%"#, list("", "&APw%")),
+                ("LIST \"ü\" \"ü*\"".as_bytes(), list("ü", "ü*")),
+                (br#"LIST """#, Err(7)),
+                (br#"LIST "" "#, Err(8)),
+                (br#"LIST "" (a)"#, Err(8)),
+                (br#"LIST (SUBSCRIBED) "" a"#, Err(5)),
+                (b"LIST \"\" {1}\r\n\xff", Err(8)),
+                (b"LIST {1}\r\n\xff a", Err(5)),
+                (
+                    br#"LSUB "" %"#,
+                    Ok(Command::Lsub {
+                        reference: String::new(),
+                        pattern: "%".to_owned(),
+                    }),
+                ),
+            ],
+        );
+    }
+}

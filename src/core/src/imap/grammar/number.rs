@@ -74,3 +74,81 @@ pub(super) fn sequence_set(input: &[u8]) -> Parsed<'_, SequenceSet> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::known;
+    use super::*;
+
+    #[test]
+    fn numbers_have_their_ranges() {
+        known(
+            number,
+            &[
+                (b"0", Ok(0)),
+                (b"00000000000000000000007", Ok(7)),
+                (b"4294967295", Ok(u32::MAX)),
+                (b"4294967296", Err(0)),
+                (b"99999999999999999999999", Err(0)),
+                (b"", Err(0)),
+                (b"-1", Err(0)),
+                (b"1x", Err(1)),
+            ],
+        );
+        known(
+            nz_number,
+            &[
+                (b"1", Ok(1)),
+                (b"4294967295", Ok(u32::MAX)),
+                (b"4294967296", Err(0)),
+                (b"0", Err(0)),
+                (b"01", Err(0)),
+            ],
+        );
+        known(
+            number64,
+            &[
+                (b"0", Ok(0)),
+                (b"9223372036854775807", Ok(i64::MAX as u64)),
+                (b"9223372036854775808", Err(0)),
+                (b"18446744073709551616", Err(0)),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_sequence_set_is_kept_as_it_is_written() {
+        let set = |ranges: &[(u32, u32)]| {
+            let end = |n| (n != 0).then_some(n);
+            SequenceSet(ranges.iter().map(|&(a, b)| (end(a), end(b))).collect())
+        };
+        known(
+            sequence_set,
+            &[
+                (b"1", Ok(set(&[(1, 1)]))),
+                (b"*", Ok(set(&[(0, 0)]))),
+                (b"5:3", Ok(set(&[(5, 3)]))),
+                (b"*:4,5:*,7", Ok(set(&[(0, 4), (5, 0), (7, 7)]))),
+                (b"4294967295", Ok(set(&[(u32::MAX, u32::MAX)]))),
+                (b"", Err(0)),
+                (b"0", Err(0)),
+                (b"1:0", Err(2)),
+                (b"1,", Err(2)),
+                (b"1:", Err(2)),
+                (b"1,,2", Err(2)),
+                (b"1:2:3", Err(3)),
+                (b"4294967296", Err(0)),
+                (b"$", Err(0)),
+                (b"1 ,2", Err(1)),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_sequence_set_has_at_most_so_many_ranges() {
+        let many = |count: usize| vec!["1"; count].join(",").into_bytes();
+        let (_, set) = sequence_set(&many(SEQUENCE_RANGES_MAX)).unwrap();
+        assert_eq!(set.0.len(), SEQUENCE_RANGES_MAX);
+        assert!(sequence_set(&many(SEQUENCE_RANGES_MAX + 1)).is_err());
+    }
+}

@@ -190,3 +190,174 @@ fn text<'a>(rules: &Rules, input: &'a [u8]) -> Parsed<'a, String> {
         Err(_) => stop(input, "a string in UTF-8"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{arguments, known};
+    use super::*;
+    use crate::imap::command::{Date, SequenceSet};
+    use crate::store::Keyword;
+    use SearchKey as Key;
+
+    fn found(keys: Vec<SearchKey>) -> Result<Command, usize> {
+        Ok(Command::Search(Search {
+            numbers: Numbers::Sequence,
+            charset: None,
+            keys,
+        }))
+    }
+
+    #[test]
+    fn each_key_is_known() {
+        let day = Date {
+            year: 2024,
+            month: 2,
+            day: 29,
+        };
+        let set = || SequenceSet(vec![(Some(1), Some(2)), (None, None)]);
+        let junk = || Keyword::new("$Junk").unwrap();
+        let header = |name: &str| Key::Header(name.into(), "x y".to_owned());
+        for (text, key) in [
+            ("ALL", Key::All),
+            ("answered", Key::Flag(SystemFlags::ANSWERED, true)),
+            ("UNANSWERED", Key::Flag(SystemFlags::ANSWERED, false)),
+            ("DELETED", Key::Flag(SystemFlags::DELETED, true)),
+            ("UNDELETED", Key::Flag(SystemFlags::DELETED, false)),
+            ("DRAFT", Key::Flag(SystemFlags::DRAFT, true)),
+            ("UNDRAFT", Key::Flag(SystemFlags::DRAFT, false)),
+            ("FLAGGED", Key::Flag(SystemFlags::FLAGGED, true)),
+            ("UNFLAGGED", Key::Flag(SystemFlags::FLAGGED, false)),
+            ("SEEN", Key::Flag(SystemFlags::SEEN, true)),
+            ("UNSEEN", Key::Flag(SystemFlags::SEEN, false)),
+            (
+                "NEW",
+                Key::And(vec![Key::Recent(true), Key::Flag(SystemFlags::SEEN, false)]),
+            ),
+            ("OLD", Key::Recent(false)),
+            ("RECENT", Key::Recent(true)),
+            ("KEYWORD $Junk", Key::Keyword(junk(), true)),
+            ("UNKEYWORD $Junk", Key::Keyword(junk(), false)),
+            ("BCC \"x y\"", header("BCC")),
+            ("cc \"x y\"", header("CC")),
+            ("FROM \"x y\"", header("FROM")),
+            ("SUBJECT {3}\r\nx y", header("SUBJECT")),
+            ("TO {3+}\r\nx y", header("TO")),
+            ("HEADER Message-ID \"x y\"", header("Message-ID")),
+            ("HEADER \"To\" \"x y\"", header("To")),
+            ("BODY x", Key::Body("x".to_owned())),
+            ("TEXT \"Grüße\"", Key::Text("Grüße".to_owned())),
+            ("BEFORE 29-Feb-2024", Key::Before(day)),
+            ("ON \"29-Feb-2024\"", Key::On(day)),
+            ("SINCE 29-Feb-2024", Key::Since(day)),
+            ("SENTBEFORE 29-Feb-2024", Key::SentBefore(day)),
+            ("SENTON 29-Feb-2024", Key::SentOn(day)),
+            ("SENTSINCE 29-Feb-2024", Key::SentSince(day)),
+            ("LARGER 0", Key::Larger(0)),
+            ("SMALLER 9223372036854775807", Key::Smaller(i64::MAX as u64)),
+            ("1:2,*", Key::Sequence(set())),
+            ("UID 1:2,*", Key::Uid(set())),
+            ("NOT ALL", Key::Not(Box::new(Key::All))),
+            (
+                "OR ALL OLD",
+                Key::Or(Box::new(Key::All), Box::new(Key::Recent(false))),
+            ),
+            ("(ALL)", Key::And(vec![Key::All])),
+            (
+                "(ALL (OLD ALL))",
+                Key::And(vec![Key::All, Key::And(vec![Key::Recent(false), Key::All])]),
+            ),
+        ] {
+            let one = format!("SEARCH {text}");
+            let two = format!("SEARCH ALL {text}");
+            known(
+                arguments,
+                &[
+                    (one.as_bytes(), found(vec![key.clone()])),
+                    (two.as_bytes(), found(vec![Key::All, key])),
+                ],
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_search_is_refused_where_it_goes_wrong() {
+        known(
+            arguments,
+            &[
+                (b"SEARCH", Err(6)),
+                (b"SEARCH ", Err(7)),
+                (b"SEARCH FOO", Err(7)),
+                (b"SEARCH ALL ", Err(11)),
+                (b"SEARCH ALL FOO", Err(11)),
+                (b"SEARCH ()", Err(8)),
+                (b"SEARCH (ALL", Err(11)),
+                (b"SEARCH (ALL))", Err(12)),
+                (b"SEARCH NOT", Err(10)),
+                (b"SEARCH OR ALL", Err(13)),
+                (b"SEARCH OR ALL (ALL OR OLD)", Err(25)),
+                (b"SEARCH FROM", Err(11)),
+                (b"SEARCH HEADER To", Err(16)),
+                (b"SEARCH BEFORE 30-Feb-2024", Err(14)),
+                (b"SEARCH LARGER -1", Err(14)),
+                (b"SEARCH KEYWORD \\Seen", Err(15)),
+                (b"SEARCH TEXT {1}\r\n\xff", Err(12)),
+                (b"SEARCH RETURN (ALL) ALL", Err(7)),
+                (b"SEARCH CHARSET", Err(7)),
+                (b"SEARCH CHARSET UTF-8", Err(20)),
+                (b"SEARCH ALL CHARSET UTF-8 ALL", Err(11)),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_charset_is_named_and_strings_are_utf_8() {
+        let search = |charset: &str, text: &str| {
+            let charset = Some(charset.to_owned());
+            let keys = vec![Key::Body(text.to_owned())];
+            Ok(Command::Search(Search {
+                numbers: Numbers::Uid,
+                charset,
+                keys,
+            }))
+        };
+        known(
+            arguments,
+            &[
+                (
+                    b"UID SEARCH CHARSET utf-8 BODY {2}\r\n\xc3\xbc",
+                    search("UTF-8", "ü"),
+                ),
+                (
+                    b"UID SEARCH CHARSET \"US-ASCII\" BODY x",
+                    search("US-ASCII", "x"),
+                ),
+                (
+                    b"UID SEARCH CHARSET US-ASCII BODY {2}\r\n\xc3\xbc",
+                    search("US-ASCII", "ü"),
+                ),
+                (
+                    b"UID SEARCH CHARSET latin1 BODY {1}\r\n\xfc",
+                    search("LATIN1", "\u{fffd}"),
+                ),
+                (b"UID SEARCH CHARSET UTF-8 BODY {1}\r\n\xfc", Err(30)),
+            ],
+        );
+    }
+
+    #[test]
+    fn nesting_and_number_of_keys_have_limits() {
+        let nested = |levels: usize, open: &str, close: &str| {
+            format!("SEARCH {}ALL{}", open.repeat(levels), close.repeat(levels)).into_bytes()
+        };
+        for (open, close) in [("(", ")"), ("NOT ", ""), ("OR ALL ", ""), ("OR ", " ALL")] {
+            assert!(arguments(&nested(NESTING_MAX, open, close)).is_ok());
+            assert!(arguments(&nested(NESTING_MAX + 1, open, close)).is_err());
+        }
+        let many = |count| format!("SEARCH {}", vec!["ALL"; count].join(" ")).into_bytes();
+        assert!(arguments(&many(SEARCH_KEYS_MAX)).is_ok());
+        assert!(arguments(&many(SEARCH_KEYS_MAX + 1)).is_err());
+        let within = |count| format!("SEARCH ({})", vec!["ALL"; count].join(" ")).into_bytes();
+        assert!(arguments(&within(SEARCH_KEYS_MAX - 1)).is_ok());
+        assert!(arguments(&within(SEARCH_KEYS_MAX)).is_err());
+    }
+}

@@ -36,3 +36,41 @@ fn status_att(input: &[u8]) -> Parsed<'_, StatusItem> {
     };
     Ok((rest, item))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::known;
+    use super::*;
+    use crate::store::MailboxName;
+
+    #[test]
+    fn status_asks_for_items_in_the_order_written() {
+        use StatusItem::{Deleted, Messages, Recent, Size, UidNext, UidValidity, Unseen};
+        let status =
+            |items: &[StatusItem]| Ok(Command::Status(MailboxName::new("a"), items.to_vec()));
+        known(
+            super::super::tests::arguments,
+            &[
+                (b"STATUS a (MESSAGES)", status(&[Messages])),
+                (
+                    b"status a (uidnext Unseen UIDVALIDITY RECENT size DELETED MESSAGES)",
+                    status(&[
+                        UidNext,
+                        Unseen,
+                        UidValidity,
+                        Recent,
+                        Size,
+                        Deleted,
+                        Messages,
+                    ]),
+                ),
+                (b"STATUS a ()", Err(10)),
+                (b"STATUS a (X)", Err(10)),
+                (b"STATUS a (MESSAGES", Err(18)),
+                (b"STATUS a (MESSAGES )", Err(19)),
+                (b"STATUS a MESSAGES", Err(9)),
+                (b"STATUS a", Err(8)),
+            ],
+        );
+    }
+}

@@ -75,3 +75,107 @@ pub(super) fn uid_expunge(input: &[u8]) -> Parsed<'_, Command> {
     let (input, set) = sequence_set(input)?;
     Ok((input, Command::Expunge(Some(set))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{arguments, known};
+    use super::*;
+    use crate::imap::command::SequenceSet;
+    use crate::store::{Flags, Keyword, MailboxName, SystemFlags};
+
+    fn one() -> SequenceSet {
+        SequenceSet(vec![(Some(1), Some(1))])
+    }
+
+    #[test]
+    fn store_says_how_and_whether_silently() {
+        let store = |numbers, how, silent| {
+            let flags = Flags {
+                system: SystemFlags::SEEN,
+                ..Flags::default()
+            };
+            Ok(Command::Store(Store {
+                numbers,
+                set: one(),
+                how,
+                silent,
+                flags,
+            }))
+        };
+        let (seq, uid) = (Numbers::Sequence, Numbers::Uid);
+        known(
+            arguments,
+            &[
+                (
+                    b"STORE 1 FLAGS (\\Seen)",
+                    store(seq, FlagChange::Replace, false),
+                ),
+                (b"STORE 1 +FLAGS \\Seen", store(seq, FlagChange::Add, false)),
+                (
+                    b"STORE 1 -flags.silent (\\Seen)",
+                    store(seq, FlagChange::Remove, true),
+                ),
+                (
+                    b"uid store 1 FLAGS.SILENT \\Seen",
+                    store(uid, FlagChange::Replace, true),
+                ),
+                (b"STORE 1 +FLAGS (\\Recent)", Err(16)),
+                (b"STORE 1 +FLAGS \\Foo", Err(15)),
+                (b"STORE 1 +FLAGS ", Err(15)),
+                (b"STORE 1 +FLAGS", Err(14)),
+                (b"STORE 1 + FLAGS a", Err(9)),
+                (b"STORE 1 FLAGS.LOUD a", Err(8)),
+                (b"STORE 1 (UNCHANGEDSINCE 1) FLAGS a", Err(8)),
+                (b"STORE x FLAGS a", Err(6)),
+            ],
+        );
+    }
+
+    #[test]
+    fn an_empty_list_of_flags_is_one() {
+        let (how, silent) = (FlagChange::Replace, false);
+        let store = |flags| {
+            Ok(Command::Store(Store {
+                numbers: Numbers::Sequence,
+                set: one(),
+                how,
+                silent,
+                flags,
+            }))
+        };
+        let mut keyword = Flags::default();
+        keyword.keywords.insert(Keyword::new("$Junk").unwrap());
+        known(
+            arguments,
+            &[
+                (b"STORE 1 FLAGS ()", store(Flags::default())),
+                (b"STORE 1 FLAGS ($junk)", store(keyword)),
+            ],
+        );
+    }
+
+    #[test]
+    fn copy_and_move_have_a_set_and_a_mailbox() {
+        let copy = |numbers| Copy {
+            numbers,
+            set: one(),
+            to: MailboxName::new("a"),
+        };
+        let (seq, uid) = (Numbers::Sequence, Numbers::Uid);
+        known(
+            arguments,
+            &[
+                (b"COPY 1 a", Ok(Command::Copy(copy(seq)))),
+                (b"UID COPY 1 a", Ok(Command::Copy(copy(uid)))),
+                (b"MOVE 1 a", Ok(Command::Move(copy(seq)))),
+                (b"uid move 1 a", Ok(Command::Move(copy(uid)))),
+                (b"UID EXPUNGE 1", Ok(Command::Expunge(Some(one())))),
+                (b"UID EXPUNGE", Err(11)),
+                (b"EXPUNGE 1", Err(7)),
+                (b"COPY 1", Err(6)),
+                (b"COPY 0 a", Err(5)),
+                (b"MOVE 1 a b", Err(8)),
+            ],
+        );
+    }
+}

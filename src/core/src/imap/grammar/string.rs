@@ -143,3 +143,112 @@ pub(super) fn announcement(input: &[u8]) -> Parsed<'_, u64> {
         None => stop(rest, "the end of a literal's announcement"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::known;
+    use super::*;
+
+    fn owned<'a>(
+        parser: fn(&'a [u8]) -> Parsed<'a, Cow<'a, [u8]>>,
+    ) -> impl Fn(&'a [u8]) -> Parsed<'a, Vec<u8>> {
+        move |input| parser(input).map(|(rest, octets)| (rest, octets.into_owned()))
+    }
+
+    #[test]
+    fn an_astring_is_an_atom_or_a_string() {
+        known(
+            owned(astring),
+            &[
+                (b"a", Ok(b"a".to_vec())),
+                (b"a]+,/&.#~", Ok(b"a]+,/&.#~".to_vec())),
+                (b"NIL", Ok(b"NIL".to_vec())),
+                (b"\"a b\"", Ok(b"a b".to_vec())),
+                (b"{3}\r\na b", Ok(b"a b".to_vec())),
+                (b"", Err(0)),
+                (b" ", Err(0)),
+                (b"a b", Err(1)),
+                (b"a(", Err(1)),
+                (b"a{", Err(1)),
+                (b"a%", Err(1)),
+                (b"a*", Err(1)),
+                (b"a\"", Err(1)),
+                (b"a\\", Err(1)),
+                (b"a\x7f", Err(1)),
+                (b"a\x1f", Err(1)),
+                ("ä".as_bytes(), Err(0)),
+            ],
+        );
+        known(
+            |input| atom(input).map(|(rest, atom)| (rest, atom.to_vec())),
+            &[
+                (b"a+b", Ok(b"a+b".to_vec())),
+                (b"a]", Err(1)),
+                (b"", Err(0)),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_quoted_string_has_two_escapes_and_no_line_ends() {
+        known(
+            owned(quoted),
+            &[
+                (br#""""#, Ok(vec![])),
+                (br#""a""#, Ok(b"a".to_vec())),
+                (br#""\"\\""#, Ok(br#""\"#.to_vec())),
+                (br#""a\"b\\c""#, Ok(br#"a"b\c"#.to_vec())),
+                ("\"Entwürfe\"".as_bytes(), Ok("Entwürfe".into())),
+                (b"\"\x01\t\x7f\"", Ok(b"\x01\t\x7f".to_vec())),
+                (br#"a"#, Err(0)),
+                (br#""a"#, Err(2)),
+                (br#""a\"#, Err(3)),
+                (br#""a\b""#, Err(3)),
+                (b"\"a\rb\"", Err(2)),
+                (b"\"a\nb\"", Err(2)),
+                (b"\"a\0b\"", Err(2)),
+                (b"\"a\xff\"", Err(1)),
+                (b"\"\\\"\xc3\\\\\"", Err(3)),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_literal_has_as_many_octets_as_it_says() {
+        known(
+            owned(|input| string(input)),
+            &[
+                (b"{0}\r\n", Ok(vec![])),
+                (b"{3}\r\n\r\n\"", Ok(b"\r\n\"".to_vec())),
+                (b"{1+}\r\n\xff", Ok(b"\xff".to_vec())),
+                (b"{00001}\r\nx", Ok(b"x".to_vec())),
+                (b"{2}\r\nx", Err(5)),
+                (b"{1}\r\nxy", Err(6)),
+                (b"{1}\r\n\0", Err(5)),
+                (b"{1}x", Err(2)),
+                (b"{1}\n", Err(2)),
+                (b"{}\r\n", Err(1)),
+                (b"{-1}\r\n", Err(1)),
+                (b"{1++}\r\n", Err(3)),
+                (b"~{1}\r\nx", Err(0)),
+                (b"{9223372036854775808}\r\n", Err(1)),
+                (b"{9223372036854775807}\r\n", Err(23)),
+            ],
+        );
+    }
+
+    #[test]
+    fn an_nstring_may_be_nil() {
+        known(
+            |input| nstring(input).map(|(rest, octets)| (rest, octets.map(Cow::into_owned))),
+            &[
+                (b"NIL", Ok(None)),
+                (b"nIl", Ok(None)),
+                (b"\"NIL\"", Ok(Some(b"NIL".to_vec()))),
+                (b"{1}\r\nx", Ok(Some(b"x".to_vec()))),
+                (b"NI", Err(0)),
+                (b"x", Err(0)),
+            ],
+        );
+    }
+}

@@ -9,6 +9,33 @@ fn fails(text: &str) -> String {
     format!("{} {}", tag.as_deref().unwrap_or("*"), bad)
 }
 
+/// A command without its tag.
+pub(super) fn arguments(input: &[u8]) -> Parsed<'_, Command> {
+    let tagged = [b"a ", input].concat();
+    match command(&tagged) {
+        Ok(tagged) => Ok((&[], tagged.command)),
+        Err(bad) => stop(&input[bad.at - 2..], bad.expected),
+    }
+}
+
+/// Known answers both ways: the whole text is this value, or goes wrong after so many octets.
+pub(super) fn known<'a, T: PartialEq + fmt::Debug>(
+    parser: impl Fn(&'a [u8]) -> Parsed<'a, T>,
+    table: &[(&'a [u8], Result<T, usize>)],
+) {
+    for (text, wanted) in table {
+        let got = match parser(text) {
+            Ok(([], value)) => Ok(value),
+            Ok((rest, _)) => Err(text.len() - rest.len()),
+            Err(Err::Error(stopped) | Err::Failure(stopped)) => {
+                Err(text.len() - stopped.rest.len())
+            }
+            Err(Err::Incomplete(_)) => panic!("a complete parser"),
+        };
+        assert_eq!(&got, wanted, "{}", text.escape_ascii());
+    }
+}
+
 fn parses(text: &str) -> Command {
     match command(text.as_bytes()) {
         Ok(tagged) => tagged.command,
@@ -21,7 +48,7 @@ fn a_command_is_a_tag_and_what_it_does() {
     let tagged = command(b"A.1[] noop").unwrap();
     assert_eq!(
         (&tagged.tag[..], tagged.command),
-        (&b"A.1[]"[..], Command::Noop).clone()
+        (&b"A.1[]"[..], Command::Noop)
     );
 }
 

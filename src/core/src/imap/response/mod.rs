@@ -170,3 +170,6 @@ pub fn id(out: &mut Vec<u8>, fields: &[(&str, Option<&str>)]) {
     }
     out.extend_from_slice(b")\r\n");
 }
+
+#[cfg(test)]
+mod tests;
