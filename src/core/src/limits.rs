@@ -20,6 +20,12 @@ pub const NESTING_MAX: usize = 32;
 pub const SEARCH_KEYS_MAX: usize = 256;
 /// Most items of one FETCH: real clients ask for a dozen, each costs octets in every message's answer.
 pub const FETCH_ITEMS_MAX: usize = 256;
+/// Wrong passwords after which the connection is closed: whoever guesses pays for a new connection.
+pub const LOGIN_FAILURES_MAX: u32 = 3;
+/// Octets of a header in which HEADER.FIELDS and SEARCH HEADER look for fields; a longer one is answered NO [LIMIT].
+pub const HEADER_LOOK_BYTES_MAX: u64 = 1024 * 1024;
+/// Most messages of a FETCH of parts whose octets are read part by part rather than with the page: it costs a request for each.
+pub const FETCH_BY_PART_MESSAGES_MAX: u32 = 4;
 /// Most ranges in one sequence set of a command.
 pub const SEQUENCE_RANGES_MAX: usize = 16 * 1024;
 /// Commands in a row that do not parse before the connection is closed: past this it is no client.

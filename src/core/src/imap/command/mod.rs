@@ -1,6 +1,24 @@
 //! The commands of IMAP as values: what the grammar makes and the session runs.
 
+pub(crate) mod append;
+mod begin;
+mod copy;
+mod expunge;
+mod fetch;
+mod idle;
+mod list;
+mod login;
+mod mailbox;
+mod misc;
+mod once;
+pub(crate) mod select;
+mod status;
+mod store;
+
 use bytes::Bytes;
+
+pub(crate) use begin::{Begun, begin};
+use begin::{named, no_such_number};
 
 use crate::mail::Section;
 use crate::store::{FlagChange, Flags, InternalDate, MailboxName, SpecialUse};

@@ -1,0 +1,3 @@
+//! Sessions as clients see them.
+
+mod login;
