@@ -10,13 +10,6 @@ pub(crate) enum Value {
 }
 
 impl Value {
-    pub(crate) fn text(&self) -> &[u8] {
-        match self {
-            Self::Text(text) => text,
-            other => panic!("{other:?} is no string"),
-        }
-    }
-
     pub(crate) fn number(&self) -> u64 {
         match self {
             Self::Number(number) => *number,
