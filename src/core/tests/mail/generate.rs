@@ -76,7 +76,7 @@ fn leaf() -> impl Strategy<Value = Part> {
     let types = prop_oneof![
         Just("Content-Type: text/plain; charset=utf-8\n"),
         Just("Content-Type: application/pdf;\n\tname=\"x.pdf\"\n"),
-        Just("Content-Type: text/html (comment)\n"),
+        Just("Content-Type: text/html; x=y (comment)\n"),
         Just("Content-Type: message/delivery-status\n"),
     ];
     (types, fields(), lines()).prop_map(|(media, fields, body)| Part::Leaf {
@@ -166,7 +166,7 @@ fn write(part: &Part, boundary: &str, text: &mut String, shape: &mut String) {
 }
 
 /// The tree of types, children in parentheses.
-pub(crate) fn shape(scanned: &Scanned, _message: &[u8]) -> String {
+pub(crate) fn shape(scanned: &Scanned) -> String {
     let mut out = String::new();
     let mut depth = 0;
     for node in scanned.structure.nodes() {
