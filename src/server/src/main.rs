@@ -1,2 +1,5 @@
-//! The program.
-fn main() {}
+//! The program `dbmail`.
+
+fn main() -> std::process::ExitCode {
+    dbmail::cli::main()
+}

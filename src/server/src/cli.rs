@@ -1,0 +1,292 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{self, Loaded, Origin};
+use crate::exit::{Exit, Failure};
+use crate::{admin, demo, log, serve};
+
+/// Threads' stacks: argon2 and SQLite are modest, and memory is counted.
+const STACK_BYTES: usize = 2 * 1024 * 1024;
+/// How long threads may take to end when the command is done.
+const LAST_THREADS: Duration = Duration::from_millis(200);
+
+/// A mail store in an SQL database: mail comes in by LMTP and is read by IMAP.
+#[derive(Debug, Parser)]
+#[command(name = "dbmail", version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    /// The configuration file (TOML). Without it, /etc/dbmail/dbmail.toml when it is there.
+    ///
+    /// Every key is also an environment variable, DBMAIL_SECTION_KEY, which goes before the file.
+    #[arg(long, value_name = "FILE", global = true, env = "DBMAIL_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  dbmail demo                                    try it: a store with sample mail, until Ctrl-C
+  dbmail migrate                                 make the database
+  echo SECRET | dbmail user add anna@example.org --password-stdin
+  dbmail serve                                   serve IMAP, LMTP and HTTP
+  dbmail --config /etc/dbmail/dbmail.toml check-config
+
+Exit codes are those of sysexits: 64 command line, 65 input data, 66 missing input, 67 no such user or
+mailbox, 69 port or database not usable, 73 exists already, 74 input or output, 75 try again later,
+77 confirmation needed, 78 configuration.";
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve IMAP, LMTP and HTTP until SIGTERM or SIGINT
+    ///
+    /// An empty database is set up. One with an older schema is brought up to date only when database.migrate
+    /// is true; otherwise run `dbmail migrate` first.
+    Serve,
+    /// Try it: a store of its own with a user and sample mail
+    ///
+    /// Makes a temporary database, a certificate and a user with a new password, delivers sample mail by LMTP, prints how
+    /// to connect, and serves until Ctrl-C. Everything is removed at the end.
+    Demo,
+    /// Make the database, or bring its schema up to date
+    Migrate {
+        /// Only show what would be done
+        #[arg(long)]
+        plan: bool,
+    },
+    /// Check the configuration and show what is in effect, with where each value came from
+    CheckConfig,
+    /// Users: who has mail, and may read it
+    #[command(subcommand)]
+    User(User),
+    /// Mailboxes of a user
+    #[command(subcommand)]
+    Mailbox(Mailbox),
+    /// Put a message from standard input into a mailbox, as LMTP would
+    ///
+    /// The message gets the same trace fields as by LMTP. It streams: its size does not matter for memory. Line ends
+    /// of a lone LF, as tools write them, become CRLF, unless --raw is given.
+    #[command(after_help = "\
+Examples:
+  dbmail deliver anna@example.org < message.eml
+  generate-report | dbmail deliver anna@example.org --mailbox Reports --from cron@example.org
+
+Exit codes: 67 nobody has this address, 65 the message can't be accepted, 75 try again later.")]
+    Deliver(admin::Deliver),
+}
+
+/// What may be done with users.
+#[derive(Debug, Subcommand)]
+enum User {
+    /// Add a user, with INBOX, Drafts, Sent, Junk, Trash and Archive
+    #[command(after_help = "\
+Examples:
+  echo SECRET | dbmail user add anna@example.org --password-stdin
+  dbmail user add otto --alias otto@example.org --alias sales@example.org --quota 2G --password-stdin < file")]
+    Add(admin::UserAdd),
+    /// List all users
+    List {
+        /// As JSON, an array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one user
+    Show {
+        /// The user's name
+        name: String,
+        /// As JSON, an object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a user another password
+    Passwd {
+        /// The user's name
+        name: String,
+        /// Read the password from the first line of standard input
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+    /// Delete a user and all of the user's mail
+    Delete {
+        /// The user's name
+        name: String,
+        #[command(flatten)]
+        confirmation: Confirmation,
+    },
+    /// Let a user log in and get mail again
+    Enable {
+        /// The user's name
+        name: String,
+    },
+    /// Let a user no longer log in or get mail; nothing is deleted
+    Disable {
+        /// The user's name
+        name: String,
+    },
+}
+
+/// What may be done with mailboxes.
+#[derive(Debug, Subcommand)]
+enum Mailbox {
+    /// List a user's mailboxes
+    List {
+        /// The user's name or address
+        user: String,
+        /// As JSON, an array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a mailbox, with missing levels above; the user is subscribed to it
+    Create {
+        /// The user's name or address
+        user: String,
+        /// The mailbox, with / between levels
+        name: String,
+    },
+    /// Delete a mailbox with its messages
+    Delete {
+        /// The user's name or address
+        user: String,
+        /// The mailbox
+        name: String,
+        #[command(flatten)]
+        confirmation: Confirmation,
+    },
+}
+
+/// For what can't be undone.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Confirmation {
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() {
+                ExitCode::from(Exit::Usage.code())
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("dbmail: {failure}");
+            ExitCode::from(failure.exit.code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let loaded = config::load(cli.config.as_deref(), variables())?;
+    let mut lines = loaded.config.log.clone();
+    if !matches!(cli.command, Command::Serve) && loaded.origin("log.level") == Origin::Default {
+        // A command answers by itself; only what is amiss is told beside.
+        lines.level = "warn".to_owned();
+    }
+    log::start(&lines);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK_BYTES)
+        .build()
+        .map_err(|why| {
+            Failure::new(Exit::Software, format!("No threads can be started: {why}."))
+        })?;
+    let result = runtime.block_on(Box::pin(command(cli.command, loaded)));
+    // A thread may wait for standard input for ever.
+    runtime.shutdown_timeout(LAST_THREADS);
+    result
+}
+
+/// The environment; what is no Unicode is not ours.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+async fn command(command: Command, loaded: Loaded) -> Result<(), Failure> {
+    let config = &loaded.config;
+    match command {
+        Command::Serve => serve::serve(&loaded).await,
+        Command::Demo => demo::demo(&loaded).await,
+        Command::Migrate { plan } => admin::migrate(config, plan).await,
+        Command::CheckConfig => admin::check_config(&loaded),
+        Command::User(User::Add(user)) => admin::user_add(config, user).await,
+        Command::User(User::List { json }) => admin::user_list(config, json).await,
+        Command::User(User::Show { name, json }) => admin::user_show(config, &name, json).await,
+        Command::User(User::Passwd {
+            name,
+            password_stdin: _,
+        }) => admin::user_password(config, &name).await,
+        Command::User(User::Delete { name, confirmation }) => {
+            admin::user_delete(config, &name, confirmation).await
+        }
+        Command::User(User::Enable { name }) => admin::user_enable(config, &name, true).await,
+        Command::User(User::Disable { name }) => admin::user_enable(config, &name, false).await,
+        Command::Mailbox(Mailbox::List { user, json }) => {
+            admin::mailbox_list(config, &user, json).await
+        }
+        Command::Mailbox(Mailbox::Create { user, name }) => {
+            admin::mailbox_create(config, &user, &name).await
+        }
+        Command::Mailbox(Mailbox::Delete {
+            user,
+            name,
+            confirmation,
+        }) => admin::mailbox_delete(config, &user, &name, confirmation).await,
+        Command::Deliver(deliver) => admin::deliver(config, deliver).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_are_understood() {
+        for line in [
+            "dbmail serve",
+            "dbmail --config x serve",
+            "dbmail serve --config x",
+            "dbmail migrate --plan",
+            "dbmail check-config",
+            "dbmail user add a@b --password-stdin --quota 1G --alias c@d --alias e@f",
+            "dbmail user list --json",
+            "dbmail user delete a --yes",
+            "dbmail mailbox create a Work/2026",
+            "dbmail deliver a@b --mailbox M --from c@d --raw",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+        for line in [
+            "dbmail",
+            "dbmail user add a@b",
+            "dbmail user add a@b --password-stdin --no-password",
+            "dbmail user add a@b --password-stdin --quota 1X",
+            "dbmail user passwd a",
+            "dbmail mailbox create a",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}
