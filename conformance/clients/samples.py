@@ -24,6 +24,7 @@ from kit import structure, target, wire
 WAYS = ("data", "bdat", "append")
 FORMS = ("as-is", "crlf")
 WINDOW = 40
+SECTIONS = 100
 SHOWN = 5
 TRACE = re.compile(rb"(?:(?:Return-Path|Delivered-To|Received):[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)*\Z",
                    re.I)
@@ -168,14 +169,14 @@ FIRST = (b"UID RFC822.SIZE BODYSTRUCTURE ENVELOPE BODY.PEEK[] BODY.PEEK[HEADER] 
 
 
 def fetch_each(imap, commands, uids, checks):
-    """One UID FETCH an index, pipelined; `{index: items}`.
+    """Sends `[(index, UID FETCH)]`, pipelined; `{index: items}`.
 
     A server may answer what several pipelined commands ask for together (Dovecot does), so an
     answer belongs to the message that it names, not to the command that it follows.
     """
-    replies = list(imap.pipeline(commands.values(), WINDOW))
+    replies = list(imap.pipeline([command for _, command in commands], WINDOW))
     by_uid = {}
-    for index, reply in zip(commands, replies):
+    for (index, _), reply in zip(commands, replies):
         try:
             for _, items in reply.fetches():
                 if b"UID" in items:
@@ -183,7 +184,7 @@ def fetch_each(imap, commands, uids, checks):
         except (wire.WireError, TypeError, ValueError, IndexError) as error:
             checks[index].that(False, "an answer can't be read", f"{type(error).__name__}: {error}")
     out = {}
-    for index, reply in zip(commands, replies):
+    for (index, _), reply in zip(commands, replies):
         if checks[index].that(reply.ok, "FETCH is refused", repr(reply.tagged)) and \
                 checks[index].that(uids[index] in by_uid, "FETCH answers nothing"):
             out[index] = by_uid[uids[index]]
@@ -202,17 +203,19 @@ def judged(check, judge):
 def verify(imap, uids, messages, by_lmtp):
     """Fetches and judges messages; `{index: [(kind, detail)]}`."""
     checks = {index: Check() for index in messages}
-    commands = {index: b"UID FETCH %d (%s)" % (uids[index], FIRST) for index in messages}
+    commands = [(index, b"UID FETCH %d (%s)" % (uids[index], FIRST)) for index in messages]
     roots, first = {}, fetch_each(imap, commands, uids, checks)
     for index, items in first.items():
         judged(checks[index], lambda: check_whole(checks[index], messages[index], items, by_lmtp))
         root = judged(checks[index], lambda: structure.message(items[b"BODYSTRUCTURE"]))
         if root is not None:
             roots[index] = root
-    commands = {}
+    commands = []
     for index, root in roots.items():
-        asked = b" ".join(b"BODY.PEEK[" + name + b"]" for name in sections(root))
-        commands[index] = b"UID FETCH %d (UID %s)" % (uids[index], asked)
+        names = sections(root)
+        for some in (names[i:i + SECTIONS] for i in range(0, len(names), SECTIONS)):
+            asked = b" ".join(b"BODY.PEEK[" + name + b"]" for name in some)
+            commands.append((index, b"UID FETCH %d (UID %s)" % (uids[index], asked)))
     for index, items in fetch_each(imap, commands, uids, checks).items():
         body, text = first[index][b"BODY[]"], first[index][b"BODY[TEXT]"]
         judged(checks[index], lambda: check_parts(

@@ -350,6 +350,14 @@ class Imap(Stream):
                 return bytes(items[b"BODY[" + section.upper() + b"]"])
         raise WireError(f"UID {uid} was not fetched")
 
+    def body_part(self, uid, offset, count):
+        """The octets of BODY[]<offset.count>."""
+        reply = self.must(b"UID FETCH %d (UID BODY.PEEK[]<%d.%d>)" % (uid, offset, count))
+        for _, items in reply.fetches():
+            if b"BODY[]<%d>" % offset in items:
+                return bytes(items[b"BODY[]<%d>" % offset])
+        raise WireError(f"BODY[]<{offset}> of UID {uid} was not fetched")
+
     def pipeline(self, commands, window=2000):
         """Sends many commands without waiting, and yields a Reply for each, in order.
 
