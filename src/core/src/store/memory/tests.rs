@@ -567,3 +567,49 @@ fn a_deleted_mailbox_is_told_to_its_sessions_by_refusing_its_log() {
         Err(Refusal::NoSuchMailbox)
     );
 }
+
+#[test]
+fn a_mailbox_whose_uids_are_used_up_takes_no_more() {
+    let mut w = World::new();
+    w.fill("INBOX", 2);
+    let inbox = w.id("INBOX");
+    w.store.mailboxes.get_mut(&inbox).unwrap().uid_next = Some(Uid::MAX);
+    let twins = w.transfer("INBOX", "1:2", "INBOX", false);
+    assert!(matches!(twins, Err(Refusal::Limit(_))));
+    w.fill("INBOX", 1);
+    assert_eq!(w.status("INBOX").uid_next, None);
+    let more = w.append_with("INBOX", "");
+    assert!(matches!(more, Err(Refusal::Limit(_))));
+    assert_eq!(w.deliver("x", &["alice"]), [Outcome::Unavailable]);
+    assert_eq!(w.open("INBOX", true).recent, uids("1:2,4294967295"));
+    assert_eq!(w.open("INBOX", true).recent, uids(""));
+    assert_eq!(w.status("INBOX").messages, 3);
+}
+
+#[test]
+fn an_account_has_a_most_of_mailboxes_levels_made_above_included() {
+    use crate::limits::MAILBOXES_MAX;
+    let mut w = World::new();
+    for n in 6..MAILBOXES_MAX - 2 {
+        w.store.make(w.account, name(&format!("m{n}")), None);
+    }
+    assert!(matches!(w.create("a/b/c"), Err(Refusal::Limit(_))));
+    assert!(matches!(w.rename("m6", "a/b/c/d"), Err(Refusal::Limit(_))));
+    w.create("a/b").unwrap();
+    assert!(matches!(w.create("c"), Err(Refusal::Limit(_))));
+    assert!(matches!(w.rename("INBOX", "c"), Err(Refusal::Limit(_))));
+    w.rename("m6", "c").unwrap();
+    w.delete("c").unwrap();
+    w.create("c").unwrap();
+}
+
+#[test]
+fn the_uidvalidity_of_an_account_never_comes_again() {
+    let mut w = World::new();
+    w.store.accounts.get_mut(&w.account).unwrap().next_validity = Some(u32::MAX);
+    assert!(matches!(w.create("a/b"), Err(Refusal::Limit(_))));
+    w.create("a").unwrap();
+    assert_eq!(w.status("a").validity, UidValidity(u32::MAX));
+    w.delete("a").unwrap();
+    assert!(matches!(w.create("a"), Err(Refusal::Limit(_))));
+}
