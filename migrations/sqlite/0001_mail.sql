@@ -356,7 +356,8 @@ CREATE TABLE segment (
     CONSTRAINT fk_segment_part FOREIGN KEY (part) REFERENCES part (id),
     CONSTRAINT ck_segment_octets CHECK (length(octets) <= 262144)
 ) STRICT;
-CREATE INDEX ix_segment_part ON segment (part);
+-- Most segments have no part, and need not be in the index that guards one (Oracle leaves them out by itself).
+CREATE INDEX ix_segment_part ON segment (part) WHERE part IS NOT NULL;
 
 -- An upload being staged. Linking deletes this row where its lease has not run out, and only then may
 -- make anything visible; the collector deletes it where the lease has run out, and then the parts.
