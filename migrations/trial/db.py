@@ -11,6 +11,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 MIGRATIONS = os.path.dirname(HERE)
 RETRIES = 5  # STORAGE 4: as a whole, five times, with jitter
+LOCK_WAIT = 5  # seconds: a wait that long is a fault, and its transaction runs again
 PARAM = re.compile(r":([a-z_][a-z0-9_]*)")
 
 
@@ -153,7 +154,8 @@ class Postgres(Base):
                 super().__init__(*a, **k)
                 self.format = psycopg.pq.Format.BINARY
         return psycopg.connect(self.dsn, prepare_threshold=1, cursor_factory=Binary,
-                               options="-c default_transaction_isolation=read\\ committed")
+                               options="-c default_transaction_isolation=read\\ committed"
+                               f" -c lock_timeout={LOCK_WAIT}s")
 
     def sort(self, e):
         state = getattr(e, "sqlstate", None)
@@ -198,6 +200,7 @@ class MySql(Base):
         con = pymysql.connect(**self.dsn, client_flag=2)  # FOUND_ROWS: rows matched, as elsewhere
         with con.cursor() as c:
             c.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            c.execute(f"SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT}")
         return con
 
     def sort(self, e):
