@@ -311,4 +311,6 @@ fn uid(input: &[u8]) -> Parsed<'_, Command> {
 }
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests;
