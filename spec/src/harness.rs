@@ -1,11 +1,34 @@
 //! What the fuzz targets run, as plain functions: the replay tests run them too, over the seeds that are kept.
 
+use dbmail_core::imap::grammar as imap_grammar;
 use dbmail_core::session::{Input, Output, Session as _};
 use dbmail_core::store::{AccountId, Answer, Outcome, Refusal, Request, Resolved, Timestamp, Uid};
 use dbmail_core::{lmtp, mail};
 
+use crate::imap;
+
 /// Octets that a session may hold ready or hand on for one input of the harness, beyond which it is not bounded.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
+
+/// Octets as IMAP commands: lexer and grammar. The first octet says in what slices the rest comes; the slices must make no difference.
+///
+/// # Panics
+/// When they do, or when a refused command is refused at a place outside of it.
+pub fn imap_command(data: &[u8]) {
+    let Some((&slice, octets)) = data.split_first() else {
+        return;
+    };
+    let whole = imap::texts(octets, octets.len().max(1));
+    assert_eq!(imap::texts(octets, usize::from(slice).max(1)), whole);
+    for text in &whole {
+        if let Err(bad) = imap_grammar::command(text) {
+            assert!(bad.at <= text.len());
+        }
+        if let Some(Err(bad)) = imap_grammar::append_prefix(text) {
+            assert!(bad.at <= text.len());
+        }
+    }
+}
 
 /// One line of LMTP.
 pub fn lmtp_command(line: &[u8]) {

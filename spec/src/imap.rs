@@ -232,6 +232,39 @@ pub fn read(octets: &[u8]) -> Reading {
     Reading::Incomplete
 }
 
+/// The texts of commands that the lexer finds, given so many octets at a time; a command that is bad is its error. Literals are kept, or
+/// streamed where an APPEND's message is.
+#[must_use]
+pub fn texts(octets: &[u8], slice: usize) -> Vec<Vec<u8>> {
+    let mut lexer = Lexer::new();
+    lexer.set_authenticated(true);
+    let mut texts = Vec::new();
+    for mut rest in octets.chunks(slice.max(1)) {
+        while !rest.is_empty() {
+            let (taken, lexed) = lexer.feed(rest);
+            rest = rest.get(taken..).unwrap_or_default();
+            let stream = match lexed {
+                Lexed::NeedMore | Lexed::Stream { .. } => continue,
+                Lexed::Command(text) | Lexed::Line(text) => {
+                    texts.push(text.to_vec());
+                    continue;
+                }
+                Lexed::Bad { error, .. } => {
+                    texts.push(error.to_string().into_bytes());
+                    continue;
+                }
+                Lexed::Literal { so_far, .. } => grammar::append_prefix(so_far).is_some(),
+            };
+            if stream {
+                lexer.stream_literal();
+            } else if let Err(error) = lexer.accept_literal() {
+                texts.push(error.to_string().into_bytes());
+            }
+        }
+    }
+    texts
+}
+
 fn is_command(text: &[u8]) -> bool {
     match grammar::command(text).map(|tagged| tagged.command) {
         Ok(Command::Search(search)) => {

@@ -18,6 +18,11 @@ fn replay(target: &str, run: fn(&[u8])) {
 }
 
 #[test]
+fn imap_commands_are_replayed() {
+    replay("imap_command", harness::imap_command);
+}
+
+#[test]
 fn lmtp_commands_are_replayed() {
     replay("lmtp_command", harness::lmtp_command);
 }

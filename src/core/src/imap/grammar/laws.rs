@@ -126,7 +126,7 @@ fn mailbox() -> impl Strategy<Value = Both<Named>> {
 
 fn sequence_set() -> impl Strategy<Value = Both<SequenceSet>> {
     let end = || prop_oneof![1 => Just(None), 3 => (1..=u32::MAX).prop_map(Some)];
-    let show = |end: Option<u32>| end.map_or("*".to_owned(), |n| n.to_string());
+    let show = |end: Option<u32>| end.map_or_else(|| "*".to_owned(), |n| n.to_string());
     let range = (end(), end(), any::<bool>()).prop_map(move |(a, b, single)| match single {
         true => (show(a), (a, a)),
         false => (format!("{}:{}", show(a), show(b)), (a, b)),

@@ -271,7 +271,7 @@ fn nul_is_replaced_where_no_literal_can_hold_it() {
 }
 
 #[test]
-fn ten_thousand_flags_are_written_in_no_time() {
+fn ten_thousand_lines_of_flags_are_written() {
     let keywords = ["$Forwarded", "work"].map(|name| Keyword::new(name).unwrap());
     let all = Flags {
         system: SystemFlags::from_bits(31),
