@@ -18,6 +18,7 @@ mod search;
 mod section;
 mod span;
 mod structure;
+mod subject;
 mod syntax;
 mod transfer;
 
@@ -35,4 +36,5 @@ pub use search::{LeafDecoder, Needle, TextMatcher, fold};
 pub use section::{FieldFilter, Located, Section, SectionText, find, for_each_part, locate};
 pub use span::Span;
 pub use structure::{Kind, Node, Structure};
+pub use subject::{BaseSubject, base_subject};
 pub use transfer::TransferDecoder;

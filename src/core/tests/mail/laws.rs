@@ -253,6 +253,20 @@ fn sections(scanned: &Scanned) {
     assert_eq!(find(structure, &[0]), None);
 }
 
+/// No child reaches beyond its parent or before the child before it.
+fn nests(structure: &Structure) {
+    for (index, node) in structure.nodes().iter().enumerate() {
+        let mut at = node.body.start;
+        for child in structure
+            .children(index)
+            .map(|child| &structure.nodes()[child])
+        {
+            assert!(at <= child.header.start && child.body.end <= node.body.end);
+            at = child.body.end;
+        }
+    }
+}
+
 fn span(located: Option<Located>) -> Span {
     located.expect("a part that BODYSTRUCTURE names").span
 }
@@ -293,6 +307,7 @@ proptest! {
             let structure = Structure::decode(&compact);
             prop_assert_eq!(structure.is_ok(), write_body_structure(&compact, true, &mut out).is_ok());
             if let Ok(structure) = structure {
+                nests(&structure);
                 client::read(&out);
                 prop_assert_eq!(structure.encode(), compact);
             } else {

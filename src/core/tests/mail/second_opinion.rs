@@ -580,3 +580,20 @@ fn python_sees_the_same_parts_in_the_samples() {
         &theirs.into_iter().map(Some).collect::<Vec<_>>(),
     );
 }
+
+#[test]
+fn every_kind_of_difference_is_explained_in_the_design_notes() {
+    let notes = include_str!("../../../../docs/design/mime.md");
+    let source = include_str!("second_opinion.rs");
+    let (_, kinds) = source.split_once("enum Kind {").unwrap();
+    let (kinds, _) = kinds.split_once("\n}").unwrap();
+    let names = kinds
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with("//"));
+    let names: Vec<_> = names.filter_map(|line| line.strip_suffix(',')).collect();
+    assert!(names.len() > 10);
+    for name in names {
+        assert!(notes.contains(&format!("| {name} |")), "{name}");
+    }
+}
