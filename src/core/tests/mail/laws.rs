@@ -271,6 +271,42 @@ fn span(located: Option<Located>) -> Span {
     located.expect("a part that BODYSTRUCTURE names").span
 }
 
+#[test]
+fn the_laws_hold_around_the_length_at_which_a_line_can_be_no_delimiter() {
+    let multipart = "Content-Type: multipart/mixed; boundary=b\r\n\r\n";
+    for length in [996, 997, 998, 999, 1_000, 1_001, 1_002, 1_003, 3_000] {
+        let padded = format!("--b{}", " ".repeat(length - 3));
+        let long = |start: &str| format!("{start}{}", "x".repeat(length - start.len()));
+        let messages = [
+            format!("{multipart}--b\r\n\r\none\r\n{padded}\r\n\r\ntwo\r\n--b--"),
+            format!("{multipart}{padded}"),
+            format!(
+                "{multipart}--b\r\n{padded}\r\n--b\r\n\r\n{}\r\n--b--",
+                long("--")
+            ),
+            format!("{multipart}--b\r\n{}\r\n\r\nx\r\n--b--\r\n", long("A: ")),
+            format!("{multipart}--b\r\n{}\r\n--b--\r\n", long("no field ")),
+            format!("{}\r\nA: b\r\n\r\n", long("")),
+            format!(
+                "{}\r\n folded\r\n{multipart}--b\r\n\r\nx\r\n--b--",
+                long("Subject: ")
+            ),
+        ];
+        for message in &messages {
+            for cuts in [&[1][..], &[7], &[999], &[1_000], &[1_001], &[2, 500, 3]] {
+                hold(message.as_bytes(), cuts);
+            }
+        }
+        // The line's end counts towards the limit.
+        let parts = scan(messages[0].as_bytes()).leaves.len();
+        assert_eq!(
+            parts,
+            if length <= 998 { 2 } else { 1 },
+            "a delimiter of {length} bytes"
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
