@@ -1,9 +1,31 @@
 //! The store of DBMail: requests of `dbmail_core::store`, answered from an SQL database.
+//!
+//! - [`Store`] takes requests; changes wait in a queue for the one thread that writes (messages that wait together are
+//!   linked in one commit), questions go to threads that read.
+//! - `engine` says what each request means in SQL, once for every database; `sql` holds the statements, `driver` the
+//!   databases, `db` what every request needs of a connection.
+//! - [`Upload`] takes a message while it arrives, whatever its size, in bounded memory.
+//!
+//! What every request means is said by `dbmail_core::store::memory`; the design is `docs/design/store.md`.
 
 mod account;
+mod content;
+mod cutter;
+mod db;
+mod driver;
+mod engine;
+mod hub;
+mod migrate;
+mod pack;
 mod settings;
+mod shared;
+mod sql;
 mod store;
+mod uid_bytes;
+mod upload;
 
 pub use account::{AdminError, Credential, NewUser, User};
+pub use hub::Watch;
 pub use settings::{Applied, Clock, OpenError, Settings};
-pub use store::{Counters, RequestCount, Store, Upload, Watch};
+pub use store::{Counters, RequestCount, Store};
+pub use upload::Upload;

@@ -1,23 +1,67 @@
-//! The store as sessions see it. Not working yet: everything is refused as unavailable.
+//! The store as sessions see it: requests in, replies out; a thread that writes and some that read.
 
-use bytes::Bytes;
-use dbmail_core::store::{AccountId, MailboxId, Refusal, Reply, Request};
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use crate::{AdminError, Applied, Credential, NewUser, OpenError, Settings, User};
+use dbmail_core::store::{
+    AccountId, Answer, MailboxId, MailboxName, Refusal, Reply, Request, UidSet,
+};
+use tokio::sync::oneshot;
+
+use crate::content::{Body, Prepared};
+use crate::db::{Db, Error, Work, refusal};
+use crate::driver::{Connection, Failure, Queue, Sqlite, block_on, values};
+use crate::engine::{
+    Admin, AdminDone, Change, Claim, Link, LinkBatch, LinkKind, NextId, Stage, Unstage, sweep,
+};
+use crate::hub::Watch;
+use crate::shared::{Kind, Shared, lock};
+use crate::sql::Sql;
+use crate::upload::Upload;
+use crate::{AdminError, Applied, Credential, NewUser, OpenError, Settings, User, migrate};
+
+/// Messages linked in one transaction at most (STORAGE 2).
+const BATCH_LINKS_MAX: usize = 32;
+/// Octets of messages linked in one transaction at most.
+const BATCH_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// How often it is looked whether another process changed the database.
+const POLL: Duration = Duration::from_millis(250);
+/// Chunks hashed in one go when a staged message is proved: a reader is not held up for longer.
+const HASH_CHUNKS: u64 = 8;
+/// How often a read that met a lock, or lost its connection, is tried again.
+const READ_TRIES_MAX: u32 = 5;
+
+type Future<'a, T> = Pin<Box<dyn std::future::Future<Output = T> + Send + 'a>>;
+type Job<C> = Box<dyn for<'a> FnOnce(&'a mut Db<C>) -> Future<'a, ()> + Send>;
 
 /// A store of mail. Clones are the same store.
-#[derive(Clone, Debug)]
-pub struct Store;
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
 
-/// A message on its way into the store. Dropping it forgets what was staged.
-#[derive(Debug)]
-pub struct Upload {
-    size: u64,
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
 }
 
-/// Tells of changes of one mailbox.
-#[derive(Debug)]
-pub struct Watch;
+/// What the clones share.
+pub(crate) struct Inner {
+    pub(crate) shared: Arc<Shared>,
+    writer: Arc<Queue<Write>>,
+    readers: Arc<Queue<Job<Sqlite>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Something for the thread that writes.
+enum Write {
+    /// A message, linked with others that wait.
+    Link(Box<Link>, oneshot::Sender<Reply>),
+    /// Anything else, in a transaction of its own.
+    Other(Job<Sqlite>),
+}
 
 /// What the store has done, for metrics. All figures only grow, save `queued`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,7 +70,9 @@ pub struct Counters {
     pub requests: Vec<RequestCount>,
     /// Transactions committed.
     pub commits: u64,
-    /// Messages linked by them (deliveries and APPENDs).
+    /// Those of them that linked messages (deliveries and APPENDs).
+    pub batches: u64,
+    /// Messages linked by them, counted for each mailbox.
     pub linked: u64,
     /// Write requests that wait now.
     pub queued: u64,
@@ -36,7 +82,7 @@ pub struct Counters {
     pub asked: u64,
     /// Deliveries recognised as repeats.
     pub repeats: u64,
-    /// Messages stored whole because their parts did not go together again.
+    /// Messages that did not go together again from their parts: stored whole, or refused when they were staged.
     pub opaque: u64,
 }
 
@@ -51,125 +97,655 @@ pub struct RequestCount {
     pub statements: u64,
     /// Time that they took, in microseconds, waiting in the queue included.
     pub microseconds: u64,
-    /// How many were refused as unavailable.
+    /// How many were refused as unavailable, damaged or of unknown outcome.
     pub failed: u64,
 }
 
+// --- opening and closing -------------------------------------------------------------------
+
 impl Store {
-    /// Opens a store.
+    /// Opens a store. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// When the database can't be reached or has another schema version.
+    /// When the database can't be reached, others may read it, or it has another schema version.
     pub async fn open(settings: Settings) -> Result<Self, OpenError> {
-        Err(OpenError::Unreachable(settings.url))
+        let file = migrate::file(&settings.url)?;
+        let readers = settings.readers.max(1);
+        let opening = tokio::task::spawn_blocking(move || {
+            let writer = migrate::open(&file)?;
+            let read = |_| Sqlite::open(&file, false);
+            let readers = (0..readers).map(read).collect::<Result<Vec<_>, Failure>>();
+            let readers = readers.map_err(|f| OpenError::Unreachable(f.to_string()))?;
+            Ok((writer, readers))
+        });
+        let gone = |error| OpenError::Unreachable(format!("{error}"));
+        let (writer, readers) = opening.await.map_err(gone)??;
+        let background = Duration::from_secs(settings.background_seconds);
+        let inner = Arc::new(Inner::start(Shared::new(&settings), writer, readers)?);
+        tokio::spawn(beside(Arc::downgrade(&inner), background));
+        Ok(Self(inner))
     }
-    /// Applies the migrations that are missing, or says which they are.
+
+    /// Applies the migrations that are missing and says which they were; with `plan_only`, says which they would be. Makes the
+    /// database, for its owner's eyes only, when there is none.
     ///
     /// # Errors
-    /// When the database can't be reached or is newer than this program.
-    pub async fn migrate(settings: &Settings, _plan_only: bool) -> Result<Vec<Applied>, OpenError> {
-        Err(OpenError::Unreachable(settings.url.clone()))
+    /// When the database can't be reached, is not ours, or is newer than this program.
+    pub async fn migrate(settings: &Settings, plan_only: bool) -> Result<Vec<Applied>, OpenError> {
+        let settings = settings.clone();
+        let done = tokio::task::spawn_blocking(move || migrate::migrate(&settings, plan_only));
+        done.await
+            .map_err(|error| OpenError::Unreachable(format!("{error}")))?
     }
-    /// Answers a request; runs to its end even if the returned future is dropped.
+
+    /// Finishes what is under way and closes the database. What is asked afterwards is refused.
+    pub async fn close(&self) {
+        self.0.stop();
+        let threads = std::mem::take(&mut *lock(&self.0.threads));
+        let join = move || threads.into_iter().for_each(|thread| drop(thread.join()));
+        if tokio::task::spawn_blocking(join).await.is_err() {
+            tracing::error!("a thread of the store broke off");
+        }
+    }
+}
+
+impl Inner {
+    fn start(shared: Shared, writer: Sqlite, readers: Vec<Sqlite>) -> Result<Self, OpenError> {
+        let shared = Arc::new(shared);
+        let inner = Self {
+            shared: Arc::clone(&shared),
+            writer: Arc::new(Queue::new()),
+            readers: Arc::new(Queue::new()),
+            threads: Mutex::default(),
+        };
+        let mut threads = Vec::with_capacity(1 + readers.len());
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            let builder = std::thread::Builder::new().name(name.to_owned());
+            builder
+                .spawn(run)
+                .map_err(|error| OpenError::Unreachable(error.to_string()))
+        };
+        let queue = Arc::clone(&inner.writer);
+        let db = Db::new(writer, Arc::clone(&shared));
+        threads.push(spawn(
+            "store-writer",
+            Box::new(move || write_loop(db, &queue)),
+        )?);
+        for reader in readers {
+            let queue = Arc::clone(&inner.readers);
+            let mut db = Db::new(reader, Arc::clone(&shared));
+            let run = move || {
+                while let Some(job) = queue.pop() {
+                    block_on(job(&mut db));
+                }
+            };
+            threads.push(spawn("store-reader", Box::new(run))?);
+        }
+        *lock(&inner.threads) = threads;
+        Ok(inner)
+    }
+
+    fn stop(&self) {
+        self.writer.close();
+        self.readers.close();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The thread that writes: the committer of STORAGE 2.
+fn write_loop(mut db: Db<Sqlite>, queue: &Queue<Write>) {
+    while let Some(first) = queue.pop() {
+        match first {
+            Write::Other(job) => block_on(job(&mut db)),
+            Write::Link(link, reply) => {
+                let mut octets = link.message.size;
+                let mut count = 1;
+                let more = queue.pop_while(|next| {
+                    let Write::Link(next, _) = next else {
+                        return false;
+                    };
+                    octets = octets.saturating_add(next.message.size);
+                    count += 1;
+                    count <= BATCH_LINKS_MAX && octets <= BATCH_BYTES_MAX
+                });
+                let (mut links, mut replies) = (vec![*link], vec![reply]);
+                for next in more {
+                    if let Write::Link(link, reply) = next {
+                        links.push(*link);
+                        replies.push(reply);
+                    }
+                }
+                block_on(link_all(&mut db, &links, replies));
+            }
+        }
+    }
+    let front_end = db.shared.front_end.load(Ordering::Relaxed);
+    if front_end != 0 {
+        let of = values![front_end];
+        if let Err(error) = block_on(db.execute(Sql::FrontEndDelete, &of)) {
+            tracing::debug!(%error, "the front-end's row stays until its lease ends");
+        }
+    }
+    db.connection().checkpoint();
+}
+
+/// Links a batch; when it fails, each by itself, so that none fails for another's sake.
+async fn link_all<C: Connection>(
+    db: &mut Db<C>,
+    links: &[Link],
+    replies: Vec<oneshot::Sender<Reply>>,
+) {
+    let delivers = |link: &Link| matches!(link.kind, LinkKind::Deliver { .. });
+    let name = if links.iter().any(delivers) {
+        "deliver"
+    } else {
+        "append"
+    };
+    let all = db.transact(&LinkBatch(links)).await;
+    db.shared.tally.batches.fetch_add(1, Ordering::Relaxed);
+    match all {
+        Ok(answers) => {
+            for (reply, answer) in replies.into_iter().zip(answers) {
+                // Who asked may be gone; it is done all the same.
+                let _ = reply.send(answer);
+            }
+        }
+        Err(error) if links.len() == 1 => {
+            let refused = refusal(error);
+            for reply in replies {
+                let _ = reply.send(Err(refused.clone()));
+            }
+        }
+        Err(error) => {
+            tracing::debug!(?error, "a batch failed; each message by itself");
+            for (link, reply) in links.iter().zip(replies) {
+                let one = db.transact(&LinkBatch(std::slice::from_ref(link))).await;
+                let answer = one.map_err(refusal);
+                let answer =
+                    answer.and_then(|mut all| all.pop().unwrap_or(Err(Refusal::Unavailable)));
+                let _ = reply.send(answer);
+            }
+        }
+    }
+    let statements = db.take_statements();
+    db.shared.tally.spent(name, statements);
+}
+
+/// Beside the running service: hears of other processes' changes, and sweeps.
+async fn beside(store: Weak<Inner>, background: Duration) {
+    let mut swept = Instant::now();
+    loop {
+        tokio::time::sleep(POLL).await;
+        let Some(inner) = store.upgrade() else { return };
+        let sweeps = !background.is_zero() && swept.elapsed() >= background;
+        if sweeps {
+            swept = Instant::now();
+        }
+        if !sweeps && inner.shared.hub.is_empty() {
+            continue;
+        }
+        let job: Job<Sqlite> = Box::new(move |db| Box::pin(look_around(db, sweeps)));
+        if inner.writer.push(Write::Other(job)).is_err() {
+            return;
+        }
+    }
+}
+
+async fn look_around<C: Connection>(db: &mut Db<C>, sweeps: bool) {
+    // On the connection that writes the number moves only when somebody else has written.
+    match db.connection().foreign_version().await {
+        Ok(version) => {
+            if db.shared.foreign_version.swap(version, Ordering::Relaxed) != version {
+                db.shared.hub.all_changed();
+            }
+        }
+        Err(error) => tracing::warn!(%error, "could not look for other processes' changes"),
+    }
+    if sweeps {
+        match sweep(db).await {
+            Ok(0) => {}
+            Ok(rows) => tracing::info!(rows, "background work removed what nobody needs"),
+            Err(error) => tracing::warn!(?error, "background work broke off; the next run goes on"),
+        }
+        let statements = db.take_statements();
+        db.shared.tally.spent("background", statements);
+    }
+}
+
+// --- requests ------------------------------------------------------------------------------
+
+impl Store {
+    /// Answers a request; once begun it runs to its end even if the returned future is dropped. A request that names an upload
+    /// is given it.
     ///
     /// # Errors
-    /// The request's refusals, `Unavailable` and `OutcomeUnknown`.
-    pub async fn apply(&self, _request: Request, _upload: Option<Upload>) -> Reply {
-        Err(Refusal::Unavailable)
+    /// The request's refusals, `Unavailable`, `Damaged` and `OutcomeUnknown`.
+    pub async fn apply(&self, request: Request, upload: Option<Upload>) -> Reply {
+        let name = request.name();
+        let begun = Instant::now();
+        let reply = self.answer(name, request, upload).await;
+        let failed = matches!(
+            reply,
+            Err(Refusal::Unavailable | Refusal::Damaged(_) | Refusal::OutcomeUnknown)
+        );
+        self.0.shared.tally.answered(name, begun.elapsed(), failed);
+        reply
     }
-    /// Begins an upload.
+
+    async fn answer(&self, name: &'static str, request: Request, upload: Option<Upload>) -> Reply {
+        match request {
+            Request::Append {
+                account,
+                name,
+                flags,
+                date,
+                ..
+            } => {
+                let kind = LinkKind::Append {
+                    account,
+                    name,
+                    flags,
+                    date,
+                };
+                self.link(upload, kind).await
+            }
+            Request::Deliver {
+                reverse_path,
+                received,
+                recipients,
+                ..
+            } => {
+                let kind = LinkKind::Deliver {
+                    reverse_path,
+                    received,
+                    recipients,
+                };
+                self.link(upload, kind).await
+            }
+            Request::Open {
+                account,
+                name,
+                claim_recent,
+            } => self.open_mailbox(account, name, claim_recent).await,
+            Request::Resolve { .. }
+            | Request::Mailboxes { .. }
+            | Request::Status { .. }
+            | Request::Changes { .. }
+            | Request::Fetch { .. }
+            | Request::Read { .. } => {
+                self.0
+                    .read(name, move |db| {
+                        Box::pin(async move { read(db, &request).await })
+                    })
+                    .await
+            }
+            Request::Create { .. }
+            | Request::Delete { .. }
+            | Request::Rename { .. }
+            | Request::Subscribe { .. }
+            | Request::Store { .. }
+            | Request::Expunge { .. }
+            | Request::Copy { .. }
+            | Request::Move { .. } => self.0.write(name, Change(request)).await,
+        }
+    }
+
+    async fn link(&self, upload: Option<Upload>, kind: LinkKind) -> Reply {
+        let (message, guard) = upload.ok_or(Refusal::Upload)?.finish().await?;
+        let (reply, answer) = oneshot::channel();
+        let link = Box::new(Link { message, kind });
+        self.0
+            .writer
+            .push(Write::Link(link, reply))
+            .map_err(|_| Refusal::Unavailable)?;
+        let answer = answer.await.map_err(|_| Refusal::OutcomeUnknown)?;
+        if answer.is_ok() {
+            guard.linked();
+        }
+        answer
+    }
+
+    /// `Request::Open`: read, and then the recent messages claimed, if there are any.
+    async fn open_mailbox(&self, account: AccountId, name: MailboxName, claims: bool) -> Reply {
+        let reading = self
+            .0
+            .read("open", move |db| {
+                Box::pin(async move { db.open(account, &name).await })
+            })
+            .await?;
+        let mut opened = reading.opened;
+        if claims && !opened.recent.is_empty() {
+            let next_uid = opened
+                .mailbox
+                .uid_next
+                .map_or(1 << 32, |uid| i64::from(uid.number()));
+            let mailbox = opened.mailbox.id;
+            let claim = Claim {
+                mailbox,
+                recent_from: reading.recent_from,
+                next_uid,
+            };
+            // Where the claim can't be written, or another was faster, nothing is recent.
+            if !self.0.write("open", claim).await.unwrap_or(false) {
+                opened.recent = UidSet::new();
+            }
+            opened.mailbox.recent = 0;
+        }
+        Ok(Answer::Opened(Box::new(opened)))
+    }
+
+    /// Begins an upload: nothing is in the database until it is longer than 256 KiB.
     #[must_use]
     pub fn upload(&self) -> Upload {
-        Upload { size: 0 }
+        Upload::new(Arc::clone(&self.0))
     }
+
     /// Watches a mailbox from now on.
     #[must_use]
-    pub fn watch(&self, _mailbox: MailboxId) -> Watch {
-        Watch
+    pub fn watch(&self, mailbox: MailboxId) -> Watch {
+        self.0.shared.hub.watch(mailbox, Arc::clone(&self.0.shared))
     }
-    /// Whether the store answers.
+
+    /// Whether the store answers, asked of a connection that reads.
     ///
     /// # Errors
     /// `Unavailable` when it does not.
     pub async fn ready(&self) -> Result<(), Refusal> {
-        Err(Refusal::Unavailable)
+        self.0
+            .read("ready", |db| {
+                Box::pin(async move { Ok(db.query(Sql::Alive, &[]).await.map(|_| ())?) })
+            })
+            .await
     }
-    /// Finishes what is under way and closes the database.
-    pub async fn close(&self) {}
+
     /// What the store has done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        Counters::default()
+        let tally = &self.0.shared.tally;
+        let read = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+        Counters {
+            requests: lock(&tally.requests).values().cloned().collect(),
+            commits: read(&tally.commits),
+            batches: read(&tally.batches),
+            linked: read(&tally.linked),
+            queued: self.0.writer.len() as u64,
+            retries: read(&tally.retries),
+            asked: read(&tally.asked),
+            repeats: read(&tally.repeats),
+            opaque: read(&tally.opaque),
+        }
     }
+}
+
+/// Answers a request that only reads; again where that may help.
+async fn read<C: Connection>(db: &mut Db<C>, request: &Request) -> Result<Answer, Error> {
+    let mut tries = 0;
+    loop {
+        let answer = match request {
+            Request::Resolve { address } => db.resolve(address).await,
+            Request::Mailboxes { account } => db.mailboxes(*account).await,
+            Request::Status { account, name } => db.status(*account, name).await,
+            Request::Changes { mailbox, since } => db.changes(*mailbox, *since).await,
+            Request::Fetch {
+                mailbox,
+                uids,
+                items,
+            } => db.fetch(*mailbox, uids, *items).await,
+            Request::Read {
+                content,
+                start,
+                end,
+            } => db.read(*content, *start, *end).await,
+            Request::Open { .. }
+            | Request::Create { .. }
+            | Request::Delete { .. }
+            | Request::Rename { .. }
+            | Request::Subscribe { .. }
+            | Request::Store { .. }
+            | Request::Expunge { .. }
+            | Request::Copy { .. }
+            | Request::Move { .. }
+            | Request::Append { .. }
+            | Request::Deliver { .. } => return Err(Refusal::Unavailable.into()),
+        };
+        tries += 1;
+        match answer {
+            Err(Error::Failed(Failure::Busy)) if tries < READ_TRIES_MAX => {}
+            Err(Error::Failed(Failure::Lost(_))) if tries < READ_TRIES_MAX => {
+                db.connection().reconnect().await?;
+            }
+            answer => return answer,
+        }
+        let pause = db.shared.jitter(tries);
+        db.connection().pause(pause).await;
+    }
+}
+
+impl Inner {
+    /// Runs a question on a connection that reads.
+    async fn read<T, F>(&self, name: &'static str, ask: F) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a mut Db<Sqlite>) -> Future<'a, Result<T, Error>> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job: Job<Sqlite> = Box::new(move |db| {
+            Box::pin(async move {
+                let answer = ask(&mut *db).await.map_err(refusal);
+                let statements = db.take_statements();
+                db.shared.tally.spent(name, statements);
+                let _ = reply.send(answer);
+            })
+        });
+        self.readers.push(job).map_err(|_| Refusal::Unavailable)?;
+        answer.await.map_err(|_| Refusal::Unavailable)?
+    }
+
+    /// Runs work in a transaction of the connection that writes.
+    async fn write<W>(&self, name: &'static str, work: W) -> Result<W::Done, Refusal>
+    where
+        W: Work + Send + 'static,
+        W::Done: 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job: Job<Sqlite> = Box::new(move |db| {
+            Box::pin(async move {
+                let done = db.transact(&work).await.map_err(refusal);
+                let statements = db.take_statements();
+                db.shared.tally.spent(name, statements);
+                let _ = reply.send(done);
+            })
+        });
+        self.writer
+            .push(Write::Other(job))
+            .map_err(|_| Refusal::Unavailable)?;
+        // A reply that never comes: the thread broke off while it ran.
+        answer.await.map_err(|_| Refusal::OutcomeUnknown)?
+    }
+
+    // --- for uploads -----------------------------------------------------------------------
+
+    /// One id.
+    pub(crate) async fn id(&self, kind: Kind) -> Result<i64, Refusal> {
+        match self.shared.ids.take(kind, 1) {
+            Some(id) => Ok(id),
+            None => self.write("stage", NextId(kind)).await,
+        }
+    }
+
+    /// Stores what of an upload is ready; parts that are there already, by the ids that were not needed.
+    pub(crate) async fn stage(&self, stage: Stage) -> Result<Vec<(i64, i64)>, Refusal> {
+        let staged = self.write("stage", stage).await?;
+        if let Some(id) = staged.front_end {
+            self.shared.front_end.store(id, Ordering::Relaxed);
+        }
+        Ok(staged.twins)
+    }
+
+    /// Forgets an upload, some time.
+    pub(crate) fn forget(&self, unstage: Unstage) {
+        let job: Job<Sqlite> = Box::new(move |db| {
+            Box::pin(async move {
+                if let Err(error) = db.transact(&unstage).await {
+                    tracing::debug!(?error, "an upload stays until its lease ends");
+                }
+                let statements = db.take_statements();
+                db.shared.tally.spent("stage", statements);
+            })
+        });
+        // Closed: its lease ends some time.
+        drop(self.writer.push(Write::Other(job)));
+    }
+
+    /// The hash of a staged message put together from what is stored; `None` when it does not go together.
+    pub(crate) async fn together(&self, message: &Prepared) -> Result<Option<[u8; 32]>, Refusal> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&message.head);
+        let mut at = message.head.len() as u64;
+        for segment in &message.segments {
+            if segment.start != at || segment.size == 0 {
+                return Ok(None);
+            }
+            let end = at + segment.size;
+            match &segment.body {
+                Body::Inline(octets) => {
+                    hasher.update(octets);
+                }
+                Body::Part(_) => return Ok(None),
+                Body::Stored(part) => {
+                    let (part, mut number, mut more) = (*part, 0, true);
+                    while more && hasher.count() < end {
+                        (hasher, more) = self
+                            .read("stage", move |db| {
+                                Box::pin(async move {
+                                    let more = db
+                                        .hash_chunks(part, number, HASH_CHUNKS, &mut hasher)
+                                        .await?;
+                                    Ok((hasher, more))
+                                })
+                            })
+                            .await?;
+                        number += HASH_CHUNKS;
+                    }
+                }
+            }
+            if hasher.count() != end {
+                return Ok(None);
+            }
+            at = end;
+        }
+        Ok((at == message.size).then(|| *hasher.finalize().as_bytes()))
+    }
+}
+
+// --- administration ------------------------------------------------------------------------
+
+impl Store {
     /// Makes a user with INBOX, Drafts, Sent, Junk, Trash and Archive, all subscribed.
     ///
     /// # Errors
-    /// When the name or an address is taken.
-    pub async fn user_add(&self, _user: NewUser) -> Result<AccountId, AdminError> {
-        Err(Refusal::Unavailable.into())
+    /// `UserExists`, `AddressInUse`, `Bad`.
+    pub async fn user_add(&self, user: NewUser) -> Result<AccountId, AdminError> {
+        let name = user.name.clone();
+        match self.0.write("admin", Admin::Add(user)).await? {
+            AdminDone::Added(account) => Ok(account),
+            other => Err(refused(other, name)),
+        }
     }
+
     /// All users by name.
     ///
     /// # Errors
     /// When the store can't be reached.
     pub async fn user_list(&self) -> Result<Vec<User>, AdminError> {
-        Err(Refusal::Unavailable.into())
+        Ok(self.0.read("admin", |db| Box::pin(db.users(None))).await?)
     }
-    /// One user.
+
+    /// One user, by name.
     ///
     /// # Errors
     /// When the store can't be reached.
-    pub async fn user_show(&self, _name: &str) -> Result<Option<User>, AdminError> {
-        Err(Refusal::Unavailable.into())
+    pub async fn user_show(&self, name: &str) -> Result<Option<User>, AdminError> {
+        let name = name.to_owned();
+        Ok(self
+            .0
+            .read("admin", move |db| {
+                Box::pin(async move { db.users(Some(&name)).await })
+            })
+            .await?
+            .pop())
     }
+
     /// Gives a user another password.
     ///
     /// # Errors
     /// `NoSuchUser`.
-    pub async fn user_password(&self, _name: &str, _hash: &str) -> Result<(), AdminError> {
-        Err(Refusal::Unavailable.into())
+    pub async fn user_password(&self, name: &str, hash: &str) -> Result<(), AdminError> {
+        self.admin(name, Admin::Password(name.to_owned(), hash.to_owned()))
+            .await
     }
+
     /// Lets a user log in and get mail, or no longer.
     ///
     /// # Errors
     /// `NoSuchUser`.
-    pub async fn user_enable(&self, _name: &str, _enabled: bool) -> Result<(), AdminError> {
-        Err(Refusal::Unavailable.into())
+    pub async fn user_enable(&self, name: &str, enabled: bool) -> Result<(), AdminError> {
+        self.admin(name, Admin::Enable(name.to_owned(), enabled))
+            .await
     }
-    /// Removes a user and all that is his.
+
+    /// Removes a user and all that is his, some messages at a time; broken off half-way, it goes on when asked again.
     ///
     /// # Errors
     /// `NoSuchUser`.
-    pub async fn user_delete(&self, _name: &str) -> Result<(), AdminError> {
-        Err(Refusal::Unavailable.into())
+    pub async fn user_delete(&self, name: &str) -> Result<(), AdminError> {
+        loop {
+            match self
+                .0
+                .write("admin", Admin::Remove(name.to_owned()))
+                .await?
+            {
+                AdminDone::More => {}
+                AdminDone::Done => return Ok(()),
+                other => return Err(refused(other, name.to_owned())),
+            }
+        }
     }
+
+    async fn admin(&self, name: &str, work: Admin) -> Result<(), AdminError> {
+        match self.0.write("admin", work).await? {
+            AdminDone::Done => Ok(()),
+            other => Err(refused(other, name.to_owned())),
+        }
+    }
+
     /// Who logs in with a user name, or with one of a user's addresses.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn credential(&self, _name: &str) -> Result<Option<Credential>, Refusal> {
-        Err(Refusal::Unavailable)
+    pub async fn credential(&self, name: &str) -> Result<Option<Credential>, Refusal> {
+        let name = name.to_owned();
+        self.0
+            .read("credential", move |db| {
+                Box::pin(async move { db.credential(&name).await })
+            })
+            .await
     }
 }
 
-impl Upload {
-    /// Takes the next octets.
-    ///
-    /// # Errors
-    /// When they can't be staged; then the upload is of no use any more.
-    pub async fn write(&mut self, _bytes: Bytes) -> Result<(), Refusal> {
-        Err(Refusal::Unavailable)
-    }
-    /// Octets so far.
-    #[must_use]
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-}
-
-impl Watch {
-    /// Returns once the mailbox has changed since the last call; once for any number of changes.
-    pub async fn changed(&mut self) {
-        std::future::pending::<()>().await;
+fn refused(done: AdminDone, name: String) -> AdminError {
+    match done {
+        AdminDone::NoSuchUser => AdminError::NoSuchUser(name),
+        AdminDone::UserExists => AdminError::UserExists(name),
+        AdminDone::AddressInUse(address) => AdminError::AddressInUse(address),
+        AdminDone::Bad(why) => AdminError::Bad(why.to_owned()),
+        AdminDone::Added(_) | AdminDone::Done | AdminDone::More => {
+            AdminError::Store(Refusal::Unavailable)
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::op::Op;
 use super::show::Driven;
-use super::subject::{Reference, Subject};
+use super::subject::{Reference, Sqlite, Subject};
 
 /// Runs every case of a file and says everything again as it came out.
 fn transcript<S: Subject>(text: &str) -> String {
@@ -54,6 +54,10 @@ macro_rules! cases {
         mod reference {
             use super::*;
             $(#[test] fn $name() { check::<Reference>(concat!(stringify!($name), ".txt")); })*
+        }
+        mod sqlite {
+            use super::*;
+            $(#[test] fn $name() { check::<Sqlite>(concat!(stringify!($name), ".txt")); })*
         }
     };
 }

@@ -6,7 +6,7 @@ use proptest::sample::select;
 
 use super::op::{Letter, Look, Named, Op, To, USERS, Which};
 use super::show::Driven;
-use super::subject::{Reference, Subject};
+use super::subject::{Reference, Sqlite, Subject};
 
 /// Few names, so that operations meet; with trees, special uses and the end of what a name may be.
 const NAMES: [&str; 13] = [
@@ -202,5 +202,12 @@ fn every_operation_reads_back_from_its_text() {
 fn the_reference_store_answers_as_itself() {
     proptest!(sequences(64), |(ops in proptest::collection::vec(op(), 1..40))| {
         alike::<Reference, Reference>(&ops)?;
+    });
+}
+
+#[test]
+fn the_sql_store_answers_as_the_reference_store() {
+    proptest!(sequences(64), |(ops in proptest::collection::vec(op(), 1..40))| {
+        alike::<Reference, Sqlite>(&ops)?;
     });
 }

@@ -1,0 +1,144 @@
+//! Running store requests on threads of their own: an embedded database's calls block, so each connection has a
+//! thread and runs a whole request in one hop.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Runs a future to its end on this thread.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+/// Jobs waiting for a thread. Its length is bounded by what feeds it: a session has one request under way at a time.
+pub(crate) struct Queue<T> {
+    waiting: Mutex<Waiting<T>>,
+    came: Condvar,
+}
+
+struct Waiting<T> {
+    jobs: VecDeque<T>,
+    closed: bool,
+}
+
+impl<T> Queue<T> {
+    pub(crate) const fn new() -> Self {
+        let waiting = Waiting {
+            jobs: VecDeque::new(),
+            closed: false,
+        };
+        Self {
+            waiting: Mutex::new(waiting),
+            came: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
+        // A list of jobs is whole whatever its users did.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a job in; gives it back when the queue is closed.
+    pub(crate) fn push(&self, job: T) -> Result<(), T> {
+        let mut waiting = self.lock();
+        if waiting.closed {
+            return Err(job);
+        }
+        waiting.jobs.push_back(job);
+        drop(waiting);
+        self.came.notify_one();
+        Ok(())
+    }
+
+    /// The next job; waits for it. `None` when the queue is closed and empty.
+    pub(crate) fn pop(&self) -> Option<T> {
+        let mut waiting = self.lock();
+        loop {
+            if let Some(job) = waiting.jobs.pop_front() {
+                return Some(job);
+            }
+            if waiting.closed {
+                return None;
+            }
+            waiting = self
+                .came
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// What waits now, as long as `take` wants it; does not wait.
+    pub(crate) fn pop_while(&self, mut take: impl FnMut(&T) -> bool) -> Vec<T> {
+        let mut waiting = self.lock();
+        let mut taken = Vec::new();
+        while waiting.jobs.front().is_some_and(&mut take) {
+            taken.extend(waiting.jobs.pop_front());
+        }
+        taken
+    }
+
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().jobs.len()
+    }
+
+    /// Takes no more jobs; those that wait are still done.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.came.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_queue_gives_back_new_jobs_and_hands_out_the_old_ones() {
+        let queue = Queue::new();
+        queue.push(1).unwrap();
+        queue.push(2).unwrap();
+        queue.close();
+        assert_eq!(queue.push(3), Err(3));
+        assert_eq!(
+            (queue.pop(), queue.pop(), queue.pop()),
+            (Some(1), Some(2), None)
+        );
+    }
+
+    #[test]
+    fn only_the_jobs_wanted_are_taken_from_the_front() {
+        let queue = Queue::new();
+        for n in [1, 3, 4, 5] {
+            queue.push(n).unwrap();
+        }
+        assert_eq!(queue.pop_while(|n| n % 2 == 1), vec![1, 3]);
+        assert_eq!(queue.len(), 2);
+    }
+
+    #[test]
+    fn a_future_that_is_woken_from_another_thread_ends() {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let thread = std::thread::spawn(move || sender.send(7));
+        assert_eq!(block_on(receiver), Ok(7));
+        thread.join().unwrap().unwrap();
+    }
+}

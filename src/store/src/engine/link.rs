@@ -1,0 +1,828 @@
+//! Linking: messages become visible (STORAGE 1, 2). A batch of APPENDs and deliveries is one transaction with set-wise
+//! statements: one advance of each counter row, one change in each log, whatever the number of messages.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use dbmail_core::store::{
+    AccountId, Answer, Flags, InternalDate, MailboxId, MailboxName, ModSeq, Outcome, Recipient,
+    Refusal, Reply, SystemFlags, Timestamp, UidSet,
+};
+
+use super::copy::{NO_UIDS, Target};
+use super::flags::TOO_MANY_KEYWORDS;
+use super::log::Entry;
+use super::name_key;
+use crate::content::{Body, Prepared};
+use crate::db::{Db, Error, Work};
+use crate::driver::{Connection, Value, values};
+use crate::shared::Kind;
+use crate::sql::Sql;
+
+/// A part's `last_seen` is written again when it is older than this, in µs: a day (STORAGE 17).
+const SEEN_MICROSECONDS: i64 = 24 * 3_600_000_000;
+
+/// A message to be linked.
+pub(crate) struct Link {
+    pub(crate) message: Prepared,
+    pub(crate) kind: LinkKind,
+}
+
+/// What for.
+pub(crate) enum LinkKind {
+    Append {
+        account: AccountId,
+        name: MailboxName,
+        flags: Flags,
+        date: Option<InternalDate>,
+    },
+    Deliver {
+        reverse_path: Bytes,
+        received: Timestamp,
+        recipients: Vec<Recipient>,
+    },
+}
+
+/// Messages that are linked in one transaction.
+pub(crate) struct LinkBatch<'a>(pub(crate) &'a [Link]);
+
+/// One message for one mailbox.
+struct Arrival<'a> {
+    /// Place of the message in the batch, and of the recipient in its delivery.
+    link: usize,
+    recipient: usize,
+    target: Target,
+    size: u64,
+    flags: &'a Flags,
+    prefix: Bytes,
+    date: InternalDate,
+    identity: Option<[u8; 32]>,
+    /// Its keywords as the mailbox numbers them.
+    keywords: Vec<i64>,
+    state: State,
+}
+
+/// How far it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    Coming,
+    /// Repeats another of the same batch.
+    RepeatOf([u8; 32]),
+    Stored(u32),
+    Refused(Refusal),
+    Repeated(MailboxId, u32),
+}
+
+/// The batch under way.
+struct Linking<'a> {
+    links: &'a [Link],
+    arrivals: Vec<Arrival<'a>>,
+    /// Outcomes known before: of recipients that are not there, or of whole messages.
+    replies: Vec<Option<Refusal>>,
+    outcomes: BTreeMap<(usize, usize), Outcome>,
+    /// Recipients that are not there, with their identities.
+    absent: Vec<(usize, usize, [u8; 32])>,
+    now: Timestamp,
+}
+
+impl Work for LinkBatch<'_> {
+    type Done = Vec<Reply>;
+
+    async fn run<C: Connection>(&self, db: &mut Db<C>) -> Result<Vec<Reply>, Error> {
+        let now = db.now();
+        let mut linking = Linking {
+            links: self.0,
+            arrivals: Vec::new(),
+            replies: vec![None; self.0.len()],
+            outcomes: BTreeMap::new(),
+            absent: Vec::new(),
+            now,
+        };
+        db.take_uploads(&mut linking).await?;
+        db.find_targets(&mut linking).await?;
+        db.identify(&mut linking).await?;
+        db.charge(&mut linking).await?;
+        let arrived = db.arrive(&mut linking).await?;
+        db.write_contents(&linking, &arrived).await?;
+        db.settle(&mut linking).await?;
+        Ok(linking.replies(&db.shared.tally))
+    }
+}
+
+/// What came into one mailbox.
+struct Arrived {
+    mailbox: MailboxId,
+    modseq: ModSeq,
+    /// Places in the list of arrivals, in order of UID.
+    places: Vec<usize>,
+}
+
+impl<C: Connection> Db<C> {
+    /// A staged message's upload is taken away, and only while its lease runs.
+    async fn take_uploads(&mut self, linking: &mut Linking<'_>) -> Result<(), Error> {
+        for (link, reply) in linking.links.iter().zip(&mut linking.replies) {
+            let Some(upload) = link.message.upload else {
+                continue;
+            };
+            let taken = self
+                .execute(Sql::UploadLink, &values![upload, linking.now.0])
+                .await?;
+            if taken == 0 {
+                *reply = Some(Refusal::Upload);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where each message goes.
+    async fn find_targets<'a>(&mut self, linking: &mut Linking<'a>) -> Result<(), Error> {
+        let mut known: BTreeMap<(AccountId, &MailboxName), Result<Target, Outcome>> =
+            BTreeMap::new();
+        let links: &'a [Link] = linking.links;
+        let now = linking.now;
+        for (place, link) in links.iter().enumerate() {
+            if linking.replies.get(place).is_some_and(Option::is_some) {
+                continue;
+            }
+            match &link.kind {
+                LinkKind::Append {
+                    account,
+                    name,
+                    flags,
+                    date,
+                } => {
+                    let target = match known.get(&(*account, name)) {
+                        Some(target) => target.clone(),
+                        None => self.delivery_target(*account, name, false).await?,
+                    };
+                    known.insert((*account, name), target.clone());
+                    match target {
+                        Ok(target) => {
+                            linking.add(place, 0, target, flags, &Bytes::new(), *date, None)
+                        }
+                        Err(_) => linking.refuse(place, Refusal::NoSuchMailbox),
+                    }
+                }
+                LinkKind::Deliver {
+                    reverse_path,
+                    received,
+                    recipients,
+                } => {
+                    let date = Some(InternalDate {
+                        at: *received,
+                        zone_minutes: 0,
+                    });
+                    for (index, to) in recipients.iter().enumerate() {
+                        let key = (to.account, &to.mailbox);
+                        let target = match known.get(&key) {
+                            Some(target) => target.clone(),
+                            None => self.delivery_target(to.account, &to.mailbox, true).await?,
+                        };
+                        known.insert(key, target.clone());
+                        match target {
+                            Ok(target) => {
+                                let identity = identity(&to.address, reverse_path, &link.message);
+                                let prefix = &to.prefix;
+                                let flags = &to.flags;
+                                linking.add(
+                                    place,
+                                    index,
+                                    target,
+                                    flags,
+                                    prefix,
+                                    date,
+                                    Some(identity),
+                                );
+                            }
+                            Err(outcome) => {
+                                // What was delivered before, was: whatever became of the account since.
+                                let identity = identity(&to.address, reverse_path, &link.message);
+                                let seconds = self.window(&link.message);
+                                let known = self.delivered(identity, now, seconds).await?;
+                                let outcome = match known {
+                                    State::Repeated(mailbox, uid) => {
+                                        self.shared.tally.repeats.fetch_add(1, Ordering::Relaxed);
+                                        placed(mailbox, uid, true)
+                                    }
+                                    State::Coming
+                                    | State::RepeatOf(_)
+                                    | State::Stored(_)
+                                    | State::Refused(_) => outcome,
+                                };
+                                linking.absent.push((place, index, identity));
+                                linking.outcomes.insert((place, index), outcome);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The mailbox of that name; for a delivery INBOX when there is none, and only of an account that gets mail.
+    async fn delivery_target(
+        &mut self,
+        account: AccountId,
+        name: &MailboxName,
+        delivers: bool,
+    ) -> Result<Result<Target, Outcome>, Error> {
+        let values = values![account.0, name_key(name)];
+        let mut rows = self.query(Sql::MailboxTarget, &values).await?;
+        let Some(row) = rows.first() else {
+            return Ok(Err(Outcome::Unknown));
+        };
+        if delivers && row.int(0)? == 0 {
+            return Ok(Err(Outcome::Disabled));
+        }
+        let target = if row.int_or_none(1)?.is_some() {
+            Some(Target {
+                mailbox: MailboxId(row.int(1)?),
+                validity: dbmail_core::store::UidValidity(row.u32(2)?),
+                quota_root: row.int(3)?,
+            })
+        } else if delivers {
+            self.target(account, &MailboxName::inbox()).await?
+        } else {
+            None
+        };
+        Ok(target.ok_or(Outcome::Unavailable))
+    }
+
+    /// Inserts the identities of deliveries. Who finds his own there already repeats an earlier delivery (STORAGE 8).
+    async fn identify(&mut self, linking: &mut Linking<'_>) -> Result<(), Error> {
+        let now = linking.now;
+        let mut order: Vec<([u8; 32], usize)> = Vec::new();
+        for (place, arrival) in linking.arrivals.iter().enumerate() {
+            order.extend(arrival.identity.map(|identity| (identity, place)));
+        }
+        order.sort_unstable();
+        let address = |arrival: &Arrival<'_>| match linking.links.get(arrival.link).map(|l| &l.kind)
+        {
+            Some(LinkKind::Deliver { recipients, .. }) => recipients
+                .get(arrival.recipient)
+                .map(|to| String::from_utf8_lossy(&to.address).into_owned())
+                .filter(|address| !address.is_empty()),
+            Some(LinkKind::Append { .. }) | None => None,
+        };
+        let row = |(identity, place): &([u8; 32], usize)| {
+            let recipient = linking.arrivals.get(*place).and_then(address);
+            let recipient = recipient.unwrap_or_else(|| "?".to_owned());
+            values![*identity, recipient.as_str(), now.0].into()
+        };
+        let inserted = self
+            .many(Sql::DeliveryInsert, order.iter().map(row).collect())
+            .await?;
+        for ((identity, place), inserted) in order.into_iter().zip(inserted) {
+            if inserted > 0 {
+                continue;
+            }
+            let seconds = linking
+                .message(place)
+                .map_or(0, |message| self.window(message));
+            let state = self.delivered(identity, now, seconds).await?;
+            if state == State::Coming {
+                // Out of its window: it counts as new.
+                self.execute(Sql::DeliveryRenew, &values![identity, now.0])
+                    .await?;
+            }
+            linking.set(place, state);
+        }
+        Ok(())
+    }
+
+    /// How long a delivery of this message is remembered.
+    fn window(&self, message: &Prepared) -> u64 {
+        if message.received {
+            self.shared.repeat_window_seconds
+        } else {
+            self.shared.repeat_window_bare_seconds
+        }
+    }
+
+    /// What is known of an identity: `Repeated`, `RepeatOf` when it was inserted a moment ago by this very batch, or `Coming`
+    /// when there is none that still counts.
+    async fn delivered(
+        &mut self,
+        identity: [u8; 32],
+        now: Timestamp,
+        window_seconds: u64,
+    ) -> Result<State, Error> {
+        let mut rows = self.query(Sql::DeliveryOutcome, &values![identity]).await?;
+        let Some(row) = rows.first() else {
+            return Ok(State::Coming);
+        };
+        let (Some(mailbox), Some(_)) = (row.int_or_none(0)?, row.int_or_none(1)?) else {
+            return Ok(State::RepeatOf(identity));
+        };
+        let counts = now < Timestamp(row.int(2)?).plus_seconds(window_seconds);
+        Ok(if counts {
+            State::Repeated(MailboxId(mailbox), row.u32(1)?)
+        } else {
+            State::Coming
+        })
+    }
+
+    /// Charges the owners. Where one has no room for all, each message is tried by itself.
+    async fn charge(&mut self, linking: &mut Linking<'_>) -> Result<(), Error> {
+        let mut roots: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
+        for (place, arrival) in linking.coming() {
+            roots
+                .entry(arrival.target.quota_root)
+                .or_default()
+                .push(place);
+        }
+        for (root, places) in roots {
+            let size = |place: &usize| linking.arrivals.get(*place).map_or(0, |a| a.size);
+            let sizes: Vec<(usize, u64)> = places.iter().map(|p| (*p, size(p))).collect();
+            let total: u64 = sizes.iter().map(|(_, size)| *size).sum();
+            let all = values![root, total, sizes.len() as u64];
+            if self.execute(Sql::QuotaCharge, &all).await? > 0 {
+                continue;
+            }
+            for (place, size) in sizes {
+                let one = values![root, size, 1u32];
+                if self.execute(Sql::QuotaCharge, &one).await? == 0 {
+                    linking.set(place, State::Refused(Refusal::OverQuota));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes UIDs and MODSEQ from each mailbox's counter row.
+    async fn arrive(&mut self, linking: &mut Linking<'_>) -> Result<Vec<Arrived>, Error> {
+        let mut mailboxes: BTreeMap<MailboxId, Vec<usize>> = BTreeMap::new();
+        for (place, arrival) in linking.coming() {
+            mailboxes
+                .entry(arrival.target.mailbox)
+                .or_default()
+                .push(place);
+        }
+        let mut all = Vec::with_capacity(mailboxes.len());
+        for (mailbox, places) in mailboxes {
+            let places = self.learn_keywords(linking, mailbox, places).await?;
+            let (mut unseen, mut deleted, mut octets) = (0u32, 0u32, 0u64);
+            for arrival in places
+                .iter()
+                .filter_map(|place| linking.arrivals.get(*place))
+            {
+                unseen += u32::from(!arrival.flags.system.contains(SystemFlags::SEEN));
+                deleted += u32::from(arrival.flags.system.contains(SystemFlags::DELETED));
+                octets += arrival.size;
+            }
+            if places.is_empty() {
+                continue;
+            }
+            let count = places.len() as u64;
+            let values = values![mailbox.0, count, unseen, deleted, octets];
+            let mut rows = self.query(Sql::StateArrived, &values).await?;
+            let Some(row) = rows.first() else {
+                // The mailbox went, or has not so many UIDs left. That is for each to hear alone.
+                if linking.links.len() > 1 {
+                    return Err(Error::Split);
+                }
+                for place in places {
+                    self.refuse_charged(linking, place, NO_UIDS).await?;
+                }
+                continue;
+            };
+            let modseq = ModSeq(row.u64(1)?);
+            let next = row.u64(0)?.saturating_sub(count);
+            for (uid, place) in (next..).zip(&places) {
+                linking.set(
+                    *place,
+                    State::Stored(u32::try_from(uid).unwrap_or(u32::MAX)),
+                );
+            }
+            all.push(Arrived {
+                mailbox,
+                modseq,
+                places,
+            });
+        }
+        Ok(all)
+    }
+
+    /// Gives back what was charged for a message that can't come after all.
+    async fn refuse_charged(
+        &mut self,
+        linking: &mut Linking<'_>,
+        place: usize,
+        refusal: Refusal,
+    ) -> Result<(), Error> {
+        if let Some(arrival) = linking.arrivals.get(place) {
+            let size = i64::try_from(arrival.size).unwrap_or(i64::MAX);
+            let back = values![arrival.target.quota_root, -size, -1i64];
+            self.execute(Sql::QuotaMove, &back).await?;
+        }
+        linking.set(place, State::Refused(refusal));
+        Ok(())
+    }
+
+    /// Learns the keywords of messages for a mailbox. An APPEND with one too many is refused; of a delivery it is left off,
+    /// for the mail matters more. Those that still come.
+    async fn learn_keywords(
+        &mut self,
+        linking: &mut Linking<'_>,
+        mailbox: MailboxId,
+        places: Vec<usize>,
+    ) -> Result<Vec<usize>, Error> {
+        let named = |place: &usize| {
+            linking
+                .arrivals
+                .get(*place)
+                .is_some_and(|a| !a.flags.keywords.is_empty())
+        };
+        if !places.iter().any(named) {
+            return Ok(places);
+        }
+        if self.query(Sql::StateLock, &values![mailbox.0]).await?.len() == 0 {
+            return Ok(places);
+        }
+        let mut known = self.keywords(mailbox).await?;
+        let mut coming = Vec::with_capacity(places.len());
+        for place in places {
+            let Some(arrival) = linking.arrivals.get_mut(place) else {
+                continue;
+            };
+            let appended = arrival.identity.is_none();
+            let wanted = &arrival.flags.keywords;
+            let new = wanted.iter().filter(|k| known.number(k).is_none()).count();
+            if appended && !known.has_room(new) {
+                self.refuse_charged(linking, place, TOO_MANY_KEYWORDS)
+                    .await?;
+                continue;
+            }
+            arrival.keywords = wanted.iter().filter_map(|k| known.learn(k)).collect();
+            coming.push(place);
+        }
+        self.add_keywords_to(mailbox, &mut known).await?;
+        Ok(coming)
+    }
+
+    /// Writes contents, parts, messages and logs.
+    async fn write_contents(
+        &mut self,
+        linking: &Linking<'_>,
+        arrived: &[Arrived],
+    ) -> Result<(), Error> {
+        let stored = linking
+            .arrivals
+            .iter()
+            .filter(|a| matches!(a.state, State::Stored(_)));
+        let links: BTreeSet<usize> = stored.map(|a| a.link).collect();
+        if links.is_empty() {
+            return Ok(());
+        }
+        let parts = self.write_parts(linking, &links).await?;
+        let first = self.ids(
+            Kind::Content,
+            u32::try_from(links.len()).unwrap_or(u32::MAX),
+        )?;
+        let ids: BTreeMap<usize, i64> = links.into_iter().zip(first..).collect();
+        let (mut contents, mut segments) = (Vec::new(), Vec::new());
+        for (link, id) in &ids {
+            let Some(link) = linking.links.get(*link) else {
+                continue;
+            };
+            let message = &link.message;
+            contents.push(
+                values![
+                    *id,
+                    message.size,
+                    message.header_size,
+                    message.hash,
+                    message.envelope.clone(),
+                    message.structure.clone(),
+                    message.head.clone()
+                ]
+                .into(),
+            );
+            for (ordinal, segment) in message.segments.iter().enumerate() {
+                let (part, octets) = match &segment.body {
+                    Body::Inline(octets) => (None, octets.clone()),
+                    Body::Stored(part) => (Some(*part), Bytes::new()),
+                    Body::Part(part) => (parts.get(&part.hash).copied(), Bytes::new()),
+                };
+                let (start, size) = (segment.start, segment.size);
+                segments.push(values![*id, ordinal as u64, start, size, part, octets].into());
+            }
+        }
+        self.many(Sql::ContentInsert, contents).await?;
+        self.many(Sql::SegmentInsert, segments).await?;
+        self.write_messages(linking, arrived, &ids).await
+    }
+
+    async fn write_messages(
+        &mut self,
+        linking: &Linking<'_>,
+        arrived: &[Arrived],
+        contents: &BTreeMap<usize, i64>,
+    ) -> Result<(), Error> {
+        let count = arrived.iter().map(|a| a.places.len()).sum::<usize>();
+        let mut email = self.ids(Kind::Email, u32::try_from(count).unwrap_or(u32::MAX))?;
+        let (mut emails, mut messages, mut marks) = (Vec::new(), Vec::new(), Vec::new());
+        let mut logs: Vec<(MailboxId, ModSeq, Vec<(Entry, UidSet)>)> = Vec::new();
+        for Arrived {
+            mailbox,
+            modseq,
+            places,
+        } in arrived
+        {
+            let mut entries: BTreeMap<Entry, Vec<u32>> = BTreeMap::new();
+            for arrival in places
+                .iter()
+                .filter_map(|place| linking.arrivals.get(*place))
+            {
+                let State::Stored(uid) = arrival.state else {
+                    continue;
+                };
+                let Some(content) = contents.get(&arrival.link) else {
+                    continue;
+                };
+                let system = arrival.flags.system;
+                emails.push(values![email, *content, arrival.prefix.clone()].into());
+                messages.push(
+                    values![
+                        mailbox.0,
+                        uid,
+                        modseq.0,
+                        i64::from(system.bits()),
+                        email,
+                        arrival.size,
+                        arrival.date.at.0,
+                        i64::from(arrival.date.zone_minutes),
+                        linking.now.0
+                    ]
+                    .into(),
+                );
+                email += 1;
+                entries.entry(Entry::Arrived(system)).or_default().push(uid);
+                for keyword in &arrival.keywords {
+                    marks.push(values![mailbox.0, *keyword, uid].into());
+                    entries
+                        .entry(Entry::ArrivedWith(*keyword))
+                        .or_default()
+                        .push(uid);
+                }
+            }
+            let set = |uids: Vec<u32>| UidSet::from_ranges(uids.into_iter().map(|n| n..=n));
+            let entries = entries.into_iter().map(|(entry, uids)| (entry, set(uids)));
+            logs.push((*mailbox, *modseq, entries.collect()));
+        }
+        self.many(Sql::EmailInsert, emails).await?;
+        self.many(Sql::MessageInsert, messages).await?;
+        self.many(Sql::KeywordMarkOne, marks).await?;
+        let logs: Vec<_> = logs
+            .iter()
+            .map(|(m, modseq, e)| (*m, *modseq, e.as_slice()))
+            .collect();
+        self.log_many(&logs).await
+    }
+
+    /// Stores the parts that come with the messages, in order of hash, or finds that they are there (STORAGE 17).
+    async fn write_parts(
+        &mut self,
+        linking: &Linking<'_>,
+        links: &BTreeSet<usize>,
+    ) -> Result<BTreeMap<[u8; 32], i64>, Error> {
+        let mut parts = BTreeMap::new();
+        for link in links.iter().filter_map(|link| linking.links.get(*link)) {
+            for segment in &link.message.segments {
+                if let Body::Part(part) = &segment.body {
+                    parts.insert(part.hash, part);
+                }
+            }
+        }
+        let mut ids = BTreeMap::new();
+        let (mut rows, mut chunks) = (Vec::new(), Vec::new());
+        for (hash, part) in parts {
+            if let Some(twin) = self.twin(hash, part.size).await? {
+                ids.insert(hash, twin);
+                continue;
+            }
+            let id = self.ids(Kind::Part, 1)?;
+            ids.insert(hash, id);
+            let packed: u64 = part
+                .chunks
+                .iter()
+                .map(|(_, octets)| octets.len() as u64)
+                .sum();
+            let now = linking.now.0;
+            rows.push(values![id, hash, part.size, packed, 1u32, None::<i64>, now].into());
+            for (ordinal, (packing, octets)) in part.chunks.iter().enumerate() {
+                chunks.push(values![id, ordinal as u64, *packing, octets.clone()].into());
+            }
+        }
+        self.many(Sql::PartInsert, rows).await?;
+        self.many(Sql::ChunkInsert, chunks).await?;
+        Ok(ids)
+    }
+
+    /// A finished part with the same octets. Written on only when it was not seen for a day.
+    pub(super) async fn twin(&mut self, hash: [u8; 32], size: u64) -> Result<Option<i64>, Error> {
+        let mut rows = self.query(Sql::PartTwin, &values![hash]).await?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let (id, seen) = (row.int(0)?, row.int(2)?);
+        if row.u64(1)? != size {
+            return Err(Refusal::Damaged(format!("part {id} has another size")).into());
+        }
+        let now = self.now().0;
+        if now.saturating_sub(seen) > SEEN_MICROSECONDS {
+            self.execute(Sql::PartSeen, &values![id, now]).await?;
+        }
+        Ok(Some(id))
+    }
+
+    /// Writes the outcome to each identity; what was not stored is not remembered, so that it may be tried again.
+    async fn settle(&mut self, linking: &mut Linking<'_>) -> Result<(), Error> {
+        let (mut stored, mut forgotten): (Vec<Vec<Value>>, Vec<Vec<Value>>) = Default::default();
+        let mut done: BTreeMap<[u8; 32], State> = BTreeMap::new();
+        for arrival in &linking.arrivals {
+            let Some(identity) = arrival.identity else {
+                continue;
+            };
+            let mailbox = arrival.target.mailbox;
+            match &arrival.state {
+                State::Stored(uid) => {
+                    stored.push(values![identity, mailbox.0, *uid].into());
+                    done.insert(identity, State::Repeated(mailbox, *uid));
+                }
+                State::Refused(_) | State::Coming => {
+                    forgotten.push(values![identity].into());
+                    done.insert(identity, arrival.state.clone());
+                }
+                State::RepeatOf(_) | State::Repeated(..) => {}
+            }
+        }
+        for (link, recipient, identity) in &linking.absent {
+            // The same delivery, to a recipient named before.
+            let first = linking
+                .arrivals
+                .iter()
+                .find(|a| a.identity == Some(*identity));
+            if let Some(first) = first
+                && let State::Stored(uid) = first.state
+                && (first.link, first.recipient) < (*link, *recipient)
+            {
+                let again = placed(first.target.mailbox, uid, true);
+                linking.outcomes.insert((*link, *recipient), again);
+            }
+        }
+        self.many(Sql::DeliverySettle, stored).await?;
+        self.many(Sql::DeliveryForget, forgotten).await?;
+        for arrival in &mut linking.arrivals {
+            if let State::RepeatOf(identity) = arrival.state {
+                let of = done.get(&identity).cloned();
+                arrival.state = of.unwrap_or(State::Refused(Refusal::Unavailable));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Linking<'a> {
+    #[allow(clippy::too_many_arguments)]
+    fn add(
+        &mut self,
+        link: usize,
+        recipient: usize,
+        target: Target,
+        flags: &'a Flags,
+        prefix: &Bytes,
+        date: Option<InternalDate>,
+        identity: Option<[u8; 32]>,
+    ) {
+        let Some(message) = self.links.get(link).map(|link| &link.message) else {
+            return;
+        };
+        let now = InternalDate {
+            at: self.now,
+            zone_minutes: 0,
+        };
+        self.arrivals.push(Arrival {
+            link,
+            recipient,
+            target,
+            size: message.size + prefix.len() as u64,
+            flags,
+            prefix: prefix.clone(),
+            date: date.unwrap_or(now),
+            identity,
+            keywords: Vec::new(),
+            state: State::Coming,
+        });
+    }
+
+    fn refuse(&mut self, link: usize, refusal: Refusal) {
+        if let Some(reply) = self.replies.get_mut(link) {
+            *reply = Some(refusal);
+        }
+    }
+
+    fn set(&mut self, place: usize, state: State) {
+        if let Some(arrival) = self.arrivals.get_mut(place) {
+            arrival.state = state;
+        }
+    }
+
+    fn coming(&self) -> impl Iterator<Item = (usize, &Arrival<'a>)> {
+        self.arrivals
+            .iter()
+            .enumerate()
+            .filter(|(_, a)| a.state == State::Coming)
+    }
+
+    /// The message of an arrival.
+    fn message(&self, place: usize) -> Option<&'a Prepared> {
+        let link = self.arrivals.get(place).map(|a| a.link)?;
+        self.links.get(link).map(|link| &link.message)
+    }
+
+    fn replies(mut self, tally: &crate::shared::Tally) -> Vec<Reply> {
+        let mut appended: BTreeMap<usize, Reply> = BTreeMap::new();
+        for arrival in &self.arrivals {
+            let outcome = match &arrival.state {
+                State::Stored(uid) => {
+                    tally.linked.fetch_add(1, Ordering::Relaxed);
+                    placed(arrival.target.mailbox, *uid, false)
+                }
+                State::Repeated(mailbox, uid) => {
+                    tally.repeats.fetch_add(1, Ordering::Relaxed);
+                    placed(*mailbox, *uid, true)
+                }
+                State::Refused(Refusal::OverQuota) => Outcome::OverQuota,
+                State::Refused(_) | State::Coming | State::RepeatOf(_) => Outcome::Unavailable,
+            };
+            if arrival.identity.is_none() {
+                let reply = match (&arrival.state, &outcome) {
+                    (State::Refused(refusal), _) => Err(refusal.clone()),
+                    (_, Outcome::Stored { uid, .. }) => Ok(Answer::Appended {
+                        validity: arrival.target.validity,
+                        uid: *uid,
+                    }),
+                    (
+                        _,
+                        Outcome::Unknown
+                        | Outcome::Disabled
+                        | Outcome::OverQuota
+                        | Outcome::Unavailable,
+                    ) => Err(Refusal::Unavailable),
+                };
+                appended.insert(arrival.link, reply);
+            } else {
+                self.outcomes
+                    .insert((arrival.link, arrival.recipient), outcome);
+            }
+        }
+        let reply = |(place, (link, refused)): (usize, (&Link, Option<Refusal>))| {
+            if let Some(refusal) = refused {
+                return Err(refusal);
+            }
+            match &link.kind {
+                LinkKind::Append { .. } => {
+                    appended.remove(&place).unwrap_or(Err(Refusal::Unavailable))
+                }
+                LinkKind::Deliver { recipients, .. } => {
+                    let outcome = |n| self.outcomes.remove(&(place, n));
+                    let all = (0..recipients.len()).map(outcome);
+                    Ok(Answer::Delivered(
+                        all.map(|o| o.unwrap_or(Outcome::Unavailable)).collect(),
+                    ))
+                }
+            }
+        };
+        self.links
+            .iter()
+            .zip(self.replies)
+            .enumerate()
+            .map(reply)
+            .collect()
+    }
+}
+
+fn placed(mailbox: MailboxId, uid: u32, repeat: bool) -> Outcome {
+    match dbmail_core::store::Uid::new(uid) {
+        Some(uid) => Outcome::Stored {
+            mailbox,
+            uid,
+            repeat,
+        },
+        None => Outcome::Unavailable,
+    }
+}
+
+/// What a delivery is recognised by: recipient as given, reverse-path, octets received (STORAGE 8).
+fn identity(address: &[u8], reverse_path: &[u8], message: &Prepared) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    for text in [address, reverse_path] {
+        hasher.update(&(text.len() as u64).to_be_bytes());
+        hasher.update(text);
+    }
+    hasher.update(&message.hash);
+    *hasher.finalize().as_bytes()
+}

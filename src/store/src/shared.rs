@@ -1,0 +1,166 @@
+//! What all connections of a store share: clock, ids, watchers, figures.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::db::backoff;
+use crate::hub::Hub;
+use crate::settings::{Clock, Settings};
+
+/// Ids taken from the database at a time.
+const ID_BLOCK: u32 = 1_000;
+/// Unpacked chunks kept for whoever reads on: a large body is read in slices smaller than its chunks.
+const CHUNKS_KEPT: usize = 4;
+
+/// Kinds of ids, as `id_block` numbers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(i64)]
+pub(crate) enum Kind {
+    Account = 1,
+    Address = 2,
+    QuotaRoot = 3,
+    Mailbox = 4,
+    Content = 5,
+    Email = 6,
+    Part = 7,
+    Upload = 8,
+    FrontEnd = 9,
+    Change = 10,
+}
+
+/// What is common to a store's connections.
+pub(crate) struct Shared {
+    pub(crate) clock: Clock,
+    pub(crate) ids: Ids,
+    pub(crate) hub: Hub,
+    pub(crate) tally: Tally,
+    pub(crate) repeat_window_seconds: u64,
+    pub(crate) repeat_window_bare_seconds: u64,
+    pub(crate) message_bytes_max: u64,
+    pub(crate) front_end_name: String,
+    /// Id of our row in `front_end`; 0 until something is staged.
+    pub(crate) front_end: AtomicI64,
+    /// What says whether another process has written.
+    pub(crate) foreign_version: AtomicI64,
+    chunks: Mutex<Vec<((i64, i64), Bytes)>>,
+    random: RandomState,
+    draws: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            clock: settings.clock.clone(),
+            ids: Ids::default(),
+            hub: Hub::default(),
+            tally: Tally::default(),
+            repeat_window_seconds: settings.repeat_window_seconds,
+            repeat_window_bare_seconds: settings.repeat_window_bare_seconds,
+            message_bytes_max: settings.message_bytes_max,
+            front_end_name: settings.front_end.clone(),
+            front_end: AtomicI64::new(0),
+            foreign_version: AtomicI64::new(0),
+            chunks: Mutex::default(),
+            random: RandomState::new(),
+            draws: AtomicU64::new(0),
+        }
+    }
+
+    /// Time to wait before a try.
+    pub(crate) fn jitter(&self, tries: u32) -> Duration {
+        let draw = self.draws.fetch_add(1, Ordering::Relaxed);
+        backoff(tries, self.random.hash_one(draw))
+    }
+
+    /// An unpacked chunk that was read lately.
+    pub(crate) fn chunk(&self, part: i64, ordinal: i64) -> Option<Bytes> {
+        let chunks = lock(&self.chunks);
+        let kept = chunks.iter().find(|(key, _)| *key == (part, ordinal));
+        kept.map(|(_, octets)| octets.clone())
+    }
+
+    /// Keeps an unpacked chunk for a while.
+    pub(crate) fn keep_chunk(&self, part: i64, ordinal: i64, octets: Bytes) {
+        let mut chunks = lock(&self.chunks);
+        chunks.retain(|(key, _)| *key != (part, ordinal));
+        chunks.truncate(CHUNKS_KEPT - 1);
+        chunks.insert(0, ((part, ordinal), octets));
+    }
+}
+
+/// What is behind our mutexes is whole at every moment, whatever happened to who held it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ids taken from the database and not given yet. What is left at exit is lost: ids have gaps.
+#[derive(Default)]
+pub(crate) struct Ids(Mutex<BTreeMap<Kind, (i64, i64)>>);
+
+impl Ids {
+    /// So many ids, one after another; the first of them. `None`: the block must be refilled.
+    pub(crate) fn take(&self, kind: Kind, count: u32) -> Option<i64> {
+        let mut blocks = lock(&self.0);
+        let (next, end) = blocks.get_mut(&kind)?;
+        let first = *next;
+        let after = first
+            .checked_add(i64::from(count))
+            .filter(|after| *after <= *end)?;
+        *next = after;
+        Some(first)
+    }
+    /// How many to take from the database for `count`.
+    pub(crate) fn block(&self, count: u32) -> u32 {
+        count.max(ID_BLOCK)
+    }
+    /// Puts in a block, `next` to `end` less one.
+    pub(crate) fn refill(&self, kind: Kind, next: i64, end: i64) {
+        lock(&self.0).insert(kind, (next, end));
+    }
+}
+
+/// Figures of what was done.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) requests: Mutex<BTreeMap<&'static str, crate::RequestCount>>,
+    pub(crate) commits: AtomicU64,
+    pub(crate) batches: AtomicU64,
+    pub(crate) linked: AtomicU64,
+    pub(crate) retries: AtomicU64,
+    pub(crate) asked: AtomicU64,
+    pub(crate) repeats: AtomicU64,
+    pub(crate) opaque: AtomicU64,
+}
+
+impl Tally {
+    pub(crate) fn committed(&self) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+    }
+    pub(crate) fn retried(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+    pub(crate) fn asked(&self) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+    }
+    /// Notes statements of a request of that name, before [`Self::answered`].
+    pub(crate) fn spent(&self, name: &'static str, statements: u64) {
+        let mut requests = lock(&self.requests);
+        let count = requests.entry(name).or_default();
+        count.name = name;
+        count.statements += statements;
+    }
+    /// Notes that a request was answered.
+    pub(crate) fn answered(&self, name: &'static str, took: Duration, failed: bool) {
+        let mut requests = lock(&self.requests);
+        let count = requests.entry(name).or_default();
+        count.name = name;
+        count.requests += 1;
+        count.microseconds += u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        count.failed += u64::from(failed);
+    }
+}

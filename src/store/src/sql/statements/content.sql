@@ -1,0 +1,61 @@
+-- Contents, segments, parts and uploads.
+
+-- statement: ContentInsert (id, content_size, header_size, content_hash, envelope, structure, header)
+INSERT INTO content (id, content_size, header_size, content_hash, sent_at, sent_zone, envelope, structure,
+                     sort_keys, header)
+VALUES (:id, :content_size, :header_size, :content_hash, NULL, NULL, :envelope, :structure, NULL, :header)
+
+-- statement: SegmentInsert (content, ordinal, seg_start, seg_size, part, octets)
+INSERT INTO segment (content, ordinal, seg_start, seg_size, part, coding, coding_line, octets)
+VALUES (:content, :ordinal, :seg_start, :seg_size, :part, 0, NULL, :octets)
+
+-- statement: EmailInsert (id, content, prefix)
+INSERT INTO email (id, content, prefix) VALUES (:id, :content, :prefix)
+
+-- statement: ContentHead (content)
+SELECT content_size, header FROM content WHERE id = :content
+
+-- statement: SegmentSpan (content, span_start, span_end)
+SELECT seg_start, seg_size, part, octets FROM segment
+WHERE content = :content AND seg_start < :span_end AND seg_start + seg_size > :span_start
+ORDER BY ordinal
+
+-- statement: ChunkSpan (part, first_chunk, last_chunk)
+SELECT ordinal, packing, octets FROM part_chunk
+WHERE part = :part AND ordinal BETWEEN :first_chunk AND :last_chunk
+ORDER BY ordinal
+
+-- statement: PartTwin (part_hash)
+SELECT id, part_size, last_seen FROM part WHERE part_hash = :part_hash
+
+-- statement: PartInsert (id, part_hash, part_size, packed_size, state, upload, last_seen)
+INSERT INTO part (id, part_hash, part_size, packed_size, state, upload, last_seen)
+VALUES (:id, :part_hash, :part_size, :packed_size, :state, :upload, :last_seen)
+
+-- statement: ChunkInsert (part, ordinal, packing, octets)
+INSERT INTO part_chunk (part, ordinal, packing, octets) VALUES (:part, :ordinal, :packing, :octets)
+
+-- statement: PartFinish (id, part_hash, part_size, packed_size, last_seen)
+UPDATE part
+SET part_hash = :part_hash, part_size = :part_size, packed_size = :packed_size, state = 1, last_seen = :last_seen
+WHERE id = :id
+
+-- statement: PartSeen (id, last_seen)
+UPDATE part SET last_seen = :last_seen WHERE id = :id
+
+-- statement: PartChunksDelete (part)
+DELETE FROM part_chunk WHERE part = :part
+
+-- statement: PartDelete (id)
+DELETE FROM part WHERE id = :id
+
+-- statement: UploadInsert (id, front_end, lease_end, started_at)
+INSERT INTO upload (id, front_end, lease_end, started_at)
+VALUES (:id, :front_end, :lease_end, :started_at)
+
+-- statement: UploadExtend (id, lease_end, now)
+UPDATE upload SET lease_end = :lease_end WHERE id = :id AND lease_end > :now
+
+-- Linking takes the upload away, and only while its lease runs.
+-- statement: UploadLink (id, now)
+DELETE FROM upload WHERE id = :id AND lease_end > :now
