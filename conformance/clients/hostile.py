@@ -208,6 +208,40 @@ def resets(case):
     return ""
 
 
+@attack("deliveries whose sender leaves before the reply, then tries again: each is there once")
+def lost_replies(case):
+    sender = samples.sender("leaves").encode()
+    # Of one length: SUBJECT finds substrings.
+    subjects = [f"nobody waited {samples.RUN} {n:02}" for n in range(50)]
+    for n, subject in enumerate(subjects):
+        lmtp = wire.Lmtp(case.target.lmtp)
+        lmtp.envelope(sender, [case.user[0]])
+        lmtp.send(b"DATA\r\n")
+        lmtp.expect(b"354")
+        lmtp.send(wire.dot_stuffed(samples.message(subject))[0])
+        if n % 2:
+            lmtp.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        lmtp.close()
+    time.sleep(1)
+    with case.session(b"INBOX") as imap:
+        before = count_subjects(imap, subjects)
+    lmtp = wire.Lmtp(case.target.lmtp)
+    for subject in subjects:
+        reply = lmtp.data(sender, [case.user[0]], samples.message(subject))[0]
+        expect(reply.startswith(b"250"), f"{reply!r}")
+    lmtp.quit()
+    with case.session(b"INBOX") as imap:
+        after = count_subjects(imap, subjects)
+    expect(set(after) == {1}, f"copies of each: {after}")
+    return f"{sum(before)} of 50 were stored the first time"
+
+
+def count_subjects(imap, subjects):
+    """How many messages there are with each subject."""
+    return [len(wire.parse(imap.must(b"SEARCH SUBJECT " + wire.quote(s))
+                           .lines(b"SEARCH")[0])) - 1 for s in subjects]
+
+
 # --- after login -------------------------------------------------------------------------------
 
 @attack("a 1 GiB literal is announced to APPEND, and 1 GiB to LMTP by SIZE and BDAT")
@@ -286,7 +320,7 @@ def idle(case):
             if case.target.pid else 0
         started = time.monotonic()
         lmtp = wire.Lmtp(case.target.lmtp)
-        lmtp.data(b"x@example.org", [case.user[0]], samples.message("to all who wait"))
+        lmtp.data(samples.sender("x").encode(), [case.user[0]], samples.message("to all who wait"))
         lmtp.quit()
         for imap in streams:
             imap.sock.settimeout(20)
@@ -425,9 +459,9 @@ def hundred(case):
         else:
             lmtp = wire.Lmtp(case.target.lmtp, timeout=300)
             if way == "DATA":
-                reply = lmtp.data(b"x@example.org", [case.user[0]], message)[0]
+                reply = lmtp.data(samples.sender("x").encode(), [case.user[0]], message)[0]
             else:
-                reply = lmtp.bdat(b"x@example.org", [case.user[0]], message, chunk=MIB)[0]
+                reply = lmtp.bdat(samples.sender("x").encode(), [case.user[0]], message, chunk=MIB)[0]
             expect(reply.startswith(b"250"), f"{way}: {reply!r}")
             lmtp.quit()
         into = time.monotonic() - started
@@ -478,7 +512,7 @@ def parts(case):
     for name, message in messages.items():
         started = time.monotonic()
         lmtp = wire.Lmtp(case.target.lmtp, timeout=120)
-        reply = lmtp.data(b"x@example.org", [case.user[0]], message)[0]
+        reply = lmtp.data(samples.sender("x").encode(), [case.user[0]], message)[0]
         expect(reply.startswith(b"250"), f"{name}: {reply!r}")
         lmtp.quit()
         with case.session(timeout=120) as imap:

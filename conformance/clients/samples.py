@@ -19,7 +19,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from kit import structure, target, wire
+from kit import samples, structure, target, wire
 
 WAYS = ("data", "bdat", "append")
 FORMS = ("as-is", "crlf")
@@ -223,13 +223,15 @@ def verify(imap, uids, messages, by_lmtp):
     return {index: check.wrong for index, check in checks.items()}
 
 
-def put_lmtp(server, user, messages, way):
+def put_lmtp(server, user, messages, way, form):
     """Delivers all; `{index: refusal}` of those refused."""
     refused = {}
     lmtp = wire.Lmtp(server.lmtp)
-    for index, message in messages.items():
+    for number, (index, message) in enumerate(messages.items()):
         deliver = lmtp.data if way == "data" else lmtp.bdat
-        reply = deliver(b"sender@example.org", [user[0]], message)[0]
+        # A sender of its own for each: none is a repeated delivery of another.
+        sender = samples.sender(f"{way}.{form}.{number}").encode()
+        reply = deliver(sender, [user[0]], message)[0]
         if not reply.startswith(b"250"):
             refused[index] = reply.decode(errors="replace").strip()
     lmtp.quit()
@@ -253,7 +255,7 @@ def put_append(imap, box, messages):
     return refused
 
 
-def one_way(server, user, way, messages):
+def one_way(server, user, way, form, messages):
     """All messages by one way; `({index: wrong}, seconds)`."""
     started = time.monotonic()
     target.empty(server, user)
@@ -263,7 +265,7 @@ def one_way(server, user, way, messages):
             imap.must(b"CREATE " + box)
             refused = put_append(imap, box, messages)
         else:
-            refused = put_lmtp(server, user, messages, way)
+            refused = put_lmtp(server, user, messages, way, form)
         imap.select(box)
         uids = sorted(imap.uids())
         kept = [index for index in messages if index not in refused]
@@ -327,7 +329,7 @@ def main():
         for way in options.ways.split(","):
             messages = {name: given(m, way, options.normalised) for name, m in originals.items()}
             try:
-                wrong, refused, seconds = one_way(server, server.users[0], way, messages)
+                wrong, refused, seconds = one_way(server, server.users[0], way, form, messages)
             except (wire.WireError, OSError) as error:
                 print(f"FAIL {way} {form}: {type(error).__name__}: {error}", flush=True)
                 failed += len(messages)

@@ -37,7 +37,7 @@ import smtplib, sys
 message = sys.stdin.buffer.read().replace(b"\\r\\n", b"\\n").replace(b"\\n", b"\\r\\n")
 lmtp = smtplib.LMTP({self.lmtp_arguments()})
 recipients = sys.argv[sys.argv.index("--") + 1:]
-refused = lmtp.sendmail("anna@example.org", recipients, message)
+refused = lmtp.sendmail("{samples.sender('anna')}", recipients, message)
 lmtp.quit()
 sys.exit(1 if refused else 0)
 """, 0o700)

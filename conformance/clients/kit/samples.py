@@ -2,6 +2,16 @@
 
 import base64
 import re
+import secrets
+
+# Of this run: a server may take a message that comes twice from one sender for a repeated delivery.
+RUN = secrets.token_hex(4)
+
+
+def sender(name="sender"):
+    """A reverse-path of this run alone."""
+    return f"{name}.{RUN}@example.org"
+
 
 SPACES = "Work items"
 GREEK = "Größe/Übung №1"

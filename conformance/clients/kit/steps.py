@@ -128,7 +128,7 @@ class Client:
         """Delivers by raw LMTP."""
         lmtp = wire.Lmtp(self.target.lmtp)
         for message in messages:
-            for reply in lmtp.data(b"sender@example.org", [self.user], message):
+            for reply in lmtp.data(samples.sender().encode(), [self.user], message):
                 expect(reply.startswith(b"250"), f"LMTP: {reply!r}")
         lmtp.quit()
 

@@ -130,7 +130,8 @@ class Neighbour(threading.Thread):
 
     def deliver(self):
         lmtp = wire.Lmtp(self.target.lmtp, timeout=60)
-        reply = lmtp.data(b"other@example.org", [self.user[0]], samples.message("by the way"))[0]
+        sender = samples.sender(f"neighbour{self.count}").encode()
+        reply = lmtp.data(sender, [self.user[0]], samples.message("by the way"))[0]
         if not reply.startswith(b"250"):
             raise wire.WireError(f"LMTP: {reply!r}")
         lmtp.quit()
