@@ -81,10 +81,11 @@ impl Backend for Into {
 /// As LMTP's reply: 67 nobody, 65 not acceptable, 75 later.
 pub async fn deliver(config: &Config, deliver: Deliver) -> Result<(), Failure> {
     for address in [&deliver.to, &deliver.from] {
-        if address.contains(['\r', '\n', '\0']) {
+        // What stands between angle brackets must not break out of them. An empty sender is the null reverse-path.
+        if !(address.is_empty() || lmtp::grammar::address(address.as_bytes()).is_ok()) {
             return Err(Failure::new(
                 Exit::Usage,
-                "An address can't hold a line end.",
+                format!("{address:?} is neither an address nor a user's name."),
             ));
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use clap::Args;
+use dbmail_core::lmtp::grammar;
 use dbmail_core::store::Timestamp;
 use dbmail_store::{NewUser, User};
 use serde::Serialize;
@@ -12,6 +13,9 @@ use crate::cli::Confirmation;
 use crate::config::{Config, size};
 use crate::exit::{Exit, Failure};
 use crate::password::{self, Cost};
+
+/// Longest name, in octets: that of an address (RFC 5321 §4.5.3.1.3).
+const NAME_BYTES_MAX: usize = 254;
 
 /// A user to add.
 #[derive(Args, Clone, Debug)]
@@ -87,13 +91,19 @@ pub(super) fn json(value: &impl Serialize) -> Result<String, Failure> {
 /// # Errors
 /// When the name or an address is taken or can't be, or the store can't be used.
 pub async fn user_add(config: &Config, add: UserAdd) -> Result<(), Failure> {
+    check_name(&add.name)?;
+    let aliases = add
+        .aliases
+        .iter()
+        .map(|alias| address(alias))
+        .collect::<Result<_, _>>()?;
     let store = open(config).await?;
     let password_hash = if add.no_password {
         None
     } else {
         Some(hashed(password_from_stdin()?)?)
     };
-    let user = new_user(add.name, password_hash, add.quota, add.aliases);
+    let user = new_user(add.name, password_hash, add.quota, aliases);
     let name = user.name.clone();
     store
         .user_add(user)
@@ -101,6 +111,35 @@ pub async fn user_add(config: &Config, add: UserAdd) -> Result<(), Failure> {
         .map_err(|error| admin_failure(&error))?;
     store.close().await;
     print(&format!("User {name} was added.\n"))
+}
+
+/// A name that a client can send and a person can read back: no space or control character; an address when it
+/// holds an @.
+fn check_name(name: &str) -> Result<(), Failure> {
+    let unfit = |c: char| c.is_whitespace() || c.is_control();
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains(unfit) {
+        return Err(Failure::new(
+            Exit::Data,
+            format!(
+                "{name:?} can't be a user's name: it has 1 to {NAME_BYTES_MAX} octets, and no space."
+            ),
+        ));
+    }
+    if name.contains('@') {
+        address(name)?;
+    }
+    Ok(())
+}
+
+/// An address as LMTP will know it: without quotation marks.
+fn address(written: &str) -> Result<String, Failure> {
+    match grammar::address(written.as_bytes()) {
+        Ok(mailbox) if mailbox.domain.is_some() => Ok(mailbox.address()),
+        Ok(_) | Err(_) => Err(Failure::new(
+            Exit::Data,
+            format!("{written:?} is not an address such as anna@example.org."),
+        )),
+    }
 }
 
 /// What the store is told: the name is also an address when it holds an @.
@@ -283,6 +322,27 @@ mod tests {
             new_user("otto".into(), None, None, vec![]).addresses,
             Vec::<String>::new()
         );
+    }
+
+    #[test]
+    fn names_and_addresses_are_checked() {
+        for good in [
+            "anna",
+            "anna@example.org",
+            "j\u{fc}rgen@example.org",
+            "a.b+c@x.example",
+        ] {
+            assert_eq!(check_name(good), Ok(()), "{good}");
+        }
+        for bad in ["", "a b", "a\nb", "a@@b", "@example.org", "a@", "a@b c"] {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+        assert_eq!(address("anna@example.org").unwrap(), "anna@example.org");
+        assert_eq!(
+            address("\"anna b\"@example.org").unwrap(),
+            "anna b@example.org"
+        );
+        assert!(address("anna").is_err());
     }
 
     #[test]

@@ -233,6 +233,23 @@ fn without_a_database_commands_say_how_to_make_one() {
 }
 
 #[test]
+fn a_file_that_is_no_database_is_left_alone_and_named() {
+    let place = place("");
+    let file = place.folder.path().join("data/mail.db");
+    std::fs::create_dir(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "Dear diary, ".repeat(100)).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&file, mode).unwrap();
+    let said = place.fails(&["serve"], "", 69);
+    assert!(said.contains("mail.db is no database"), "{said}");
+    assert!(
+        std::fs::read_to_string(&file)
+            .unwrap()
+            .starts_with("Dear diary")
+    );
+}
+
+#[test]
 fn users_and_mailboxes_are_administered_beside_a_running_server() {
     let place = place("");
     let serving = place.serve();
@@ -370,6 +387,12 @@ fn deliver_puts_standard_input_into_a_mailbox() {
         67,
     );
     place.fails(&["deliver", "anna@example.test"], "", 65);
+    place.fails(&["deliver", "a@b> RET=HDRS"], message, 64);
+    place.fails(
+        &["deliver", "anna@example.test", "--from", "x y"],
+        message,
+        64,
+    );
     let serving = place.serve();
     let read = |mailbox: &str| {
         talk(
