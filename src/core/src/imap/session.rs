@@ -316,6 +316,14 @@ impl Session {
         append: Option<Result<Tagged, grammar::BadCommand>>,
         out: &mut Vec<Output>,
     ) {
+        if self.job.is_some() {
+            // A second literal after the message of an APPEND.
+            self.lexer.refuse_literal();
+            let bad = Completion::bad("APPEND takes one message");
+            self.with_job(now, out, |run, cx| run.whole(Err(bad), cx));
+            self.close_on_flood(literal, out);
+            return;
+        }
         let refused = match append {
             Some(Ok(Tagged {
                 command: Command::Append(append),
@@ -679,8 +687,17 @@ impl Session {
     fn time(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         if now >= self.deadline {
             if self.tickets.open.is_none() {
+                let in_reply = self
+                    .job
+                    .as_ref()
+                    .is_some_and(|job| !job.run.is_waiting_for_client());
                 self.abandon(now, out);
-                self.bye(out, None, "too long without a command", Farewell::TimedOut);
+                if in_reply {
+                    // A literal may be half sent: a word now would be taken for a part of it.
+                    self.close(out, Farewell::TimedOut);
+                } else {
+                    self.bye(out, None, "too long without a command", Farewell::TimedOut);
+                }
                 return;
             }
             // It is the store that we wait for, not the peer.

@@ -58,6 +58,11 @@ impl Needle {
         }
     }
 
+    /// Whether it is empty.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Whether a text holds it. The empty needle is in every text.
     pub fn is_in(&self, text: &str) -> bool {
         self.is_in_folded(fold(text).as_bytes())
@@ -110,9 +115,11 @@ impl LeafDecoder {
 }
 
 /// Looks for several texts in one that comes in slices; what it holds is bounded by the longest needle and one step.
+///
+/// The needles are lent or shared: a search that waits for its next slice keeps the matcher in between.
 #[derive(Debug)]
-pub struct TextMatcher<'a> {
-    needles: &'a [Needle],
+pub struct TextMatcher<N> {
+    needles: N,
     found: Vec<bool>,
     /// Folded text: the end of what was searched, one byte less than the longest needle.
     window: String,
@@ -120,17 +127,22 @@ pub struct TextMatcher<'a> {
     overlap: usize,
 }
 
-impl<'a> TextMatcher<'a> {
+impl<N: AsRef<[Needle]>> TextMatcher<N> {
     /// At the beginning of a text.
-    pub fn new(needles: &'a [Needle]) -> Self {
+    pub fn new(needles: N) -> Self {
         let overlap = needles
+            .as_ref()
             .iter()
             .map(|needle| needle.len)
             .max()
             .unwrap_or(0)
             .saturating_sub(1);
         Self {
-            found: needles.iter().map(|needle| needle.len == 0).collect(),
+            found: needles
+                .as_ref()
+                .iter()
+                .map(|needle| needle.len == 0)
+                .collect(),
             needles,
             window: String::new(),
             text: String::new(),
@@ -159,13 +171,18 @@ impl<'a> TextMatcher<'a> {
         self.feed_text(&text);
         text.clear();
         self.text = text;
+        self.end_text();
+    }
+
+    /// The end of a text that was given with [`Self::feed_text`].
+    pub fn end_text(&mut self) {
         self.window.clear();
     }
 
     /// Takes text.
     pub fn feed_text(&mut self, text: &str) {
         fold_into(text, &mut self.window);
-        for (needle, found) in self.needles.iter().zip(&mut self.found) {
+        for (needle, found) in self.needles.as_ref().iter().zip(&mut self.found) {
             *found = *found || needle.is_in_folded(self.window.as_bytes());
         }
         let mut keep_from = self.window.len().saturating_sub(self.overlap);

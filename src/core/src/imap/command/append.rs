@@ -12,7 +12,7 @@ use crate::imap::response::Code;
 use crate::imap::session::run::{Completion, Cx, Run, Step, Takes};
 use crate::limits::STAGE_AHEAD_BYTES_MAX;
 use crate::session::Output;
-use crate::store::{Answer, MailboxName, Reply, Request, UploadId};
+use crate::store::{Answer, MailboxId, MailboxName, Reply, Request, UploadId};
 
 /// A message is announced.
 pub(crate) fn begin(append: Append, literal: Literal, cx: &mut Cx<'_>) -> Begun {
@@ -44,6 +44,7 @@ pub(crate) fn begin(append: Append, literal: Literal, cx: &mut Cx<'_>) -> Begun 
     Begun::Running(Box::new(Appending {
         append,
         name,
+        mailbox: None,
         upload,
         stage: Stage::Asked,
         given: 0,
@@ -66,6 +67,8 @@ enum Stage {
 struct Appending {
     append: Append,
     name: MailboxName,
+    /// What had this name when it was asked for.
+    mailbox: Option<MailboxId>,
     upload: UploadId,
     stage: Stage,
     /// Octets handed out.
@@ -88,13 +91,14 @@ impl Appending {
 impl Run for Appending {
     fn answer(&mut self, reply: Reply, cx: &mut Cx<'_>) -> Step {
         match (&self.stage, reply) {
-            (Stage::Asked, Ok(Answer::Status(_))) => {
+            (Stage::Asked, Ok(Answer::Status(mailbox))) => {
+                self.mailbox = Some(mailbox.id);
                 self.stage = Stage::Taking;
                 Step::Welcome
             }
             (Stage::Linking, Ok(Answer::Appended { validity, uid })) => {
                 if let Some(selected) = cx.phase.selected_mut()
-                    && selected.name == self.name
+                    && Some(selected.mailbox) == self.mailbox
                 {
                     selected.dirty = true;
                 }

@@ -1,7 +1,9 @@
 //! From a command to its run.
 
 use super::{Command, Numbers, SequenceSet};
-use super::{copy, expunge, fetch, idle, list, login, mailbox, misc, select, status, store};
+use super::{
+    copy, expunge, fetch, idle, list, login, mailbox, misc, search, select, status, store,
+};
 use crate::imap::session::run::{Completion, Cx, Run, Then};
 use crate::imap::view::View;
 use crate::store::UidSet;
@@ -51,8 +53,8 @@ pub(crate) fn begin(command: Command, cx: &mut Cx<'_>) -> Begun {
         Command::Close => expunge::close(cx),
         Command::Unselect => Begun::Done(Completion::ok("UNSELECT completed").then(Then::Unselect)),
         Command::Expunge(set) => expunge::begin(set.as_ref(), cx),
-        Command::Search(_) => Begun::Done(Completion::bad("not yet")),
-        Command::Fetch(fetch) => fetch::begin(fetch, cx),
+        Command::Search(search) => search::begin(&search, cx),
+        Command::Fetch(fetch) => fetch::begin(&fetch, cx),
         Command::Store(store) => store::begin(store, cx),
         Command::Copy(copy) => copy::begin(copy, false, cx),
         Command::Move(copy) => copy::begin(copy, true, cx),

@@ -22,14 +22,14 @@ use plan::{Item, Plan, Text};
 use source::{Found, Source};
 
 /// FETCH
-pub(super) fn begin(fetch: Fetch, cx: &mut Cx<'_>) -> Begun {
+pub(super) fn begin(fetch: &Fetch, cx: &Cx<'_>) -> Begun {
     let Some(selected) = cx.phase.selected() else {
         return Begun::Done(Completion::confused());
     };
     let Some(uids) = super::named(fetch.numbers, &fetch.set, &selected.view) else {
         return Begun::Done(super::no_such_number());
     };
-    let plan = Plan::new(&fetch, selected.writable, uids.len());
+    let plan = Plan::new(fetch, selected.writable, uids.len());
     Begun::Running(Box::new(Fetching {
         by_number: fetch.numbers == Numbers::Sequence,
         plan,

@@ -1,7 +1,7 @@
 //! IDLE (RFC 2177): the client is told at once.
 
 use super::Begun;
-use crate::imap::response;
+use crate::imap::response::{self, Condition};
 use crate::imap::session::News;
 use crate::imap::session::phase::Expunges;
 use crate::imap::session::run::{Completion, Cx, Run, Step, Takes, Then};
@@ -37,7 +37,7 @@ impl Idle {
                     if let Some(ended) = self.ended.take() {
                         return ended.into();
                     }
-                    if !is_news(cx) {
+                    if completion.condition == Condition::No || !is_news(cx) {
                         return Step::Wait;
                     }
                     step = self.tell(cx);

@@ -11,6 +11,7 @@ mod login;
 mod mailbox;
 mod misc;
 mod once;
+mod search;
 pub(crate) mod select;
 mod status;
 mod store;

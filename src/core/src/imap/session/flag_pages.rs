@@ -46,7 +46,7 @@ impl FlagPages {
     }
 
     /// The store would not say: what is not told stays news.
-    pub(crate) fn put_back(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn put_back(&self, cx: &mut Cx<'_>) {
         if let Some(selected) = cx.phase.selected_mut() {
             let here: UidSet = self
                 .page

@@ -4,7 +4,7 @@ use super::FlagPages;
 use super::flag_pages::Told;
 use super::phase::Expunges;
 use super::run::{Completion, Cx, Run, Step, mailbox_gone};
-use crate::imap::response;
+use crate::imap::response::{self, Code};
 use crate::store::{Answer, Changes, ModSeq, Opened, Refusal, Reply, Request, UidSet};
 
 /// Reads the log above the view and tells what may be told now.
@@ -124,7 +124,7 @@ impl News {
         true
     }
 
-    fn tell_exists(&mut self, cx: &mut Cx<'_>) {
+    fn tell_exists(&self, cx: &mut Cx<'_>) {
         let Some(selected) = cx.phase.selected_mut() else {
             return;
         };
@@ -139,8 +139,14 @@ impl News {
     }
 }
 
+/// All is told that may be.
 fn done() -> Step {
     Completion::ok("").into()
+}
+
+/// The store gives no news now. What is not told is asked for again, but not at once.
+fn failed() -> Step {
+    Completion::no(Code::Unavailable, "").into()
 }
 
 impl Run for News {
@@ -155,14 +161,14 @@ impl Run for News {
             (_, Err(Refusal::NoSuchMailbox)) => mailbox_gone().into(),
             (Stage::Flags(pages), _) => {
                 pages.put_back(cx);
-                done()
+                failed()
             }
             (_, _) => {
                 // No news now. The next command asks again, from where the view stands.
                 if let Some(selected) = cx.phase.selected_mut() {
                     selected.dirty = true;
                 }
-                done()
+                failed()
             }
         }
     }

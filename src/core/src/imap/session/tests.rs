@@ -1,3 +1,10 @@
 //! Sessions as clients see them.
 
+mod append;
+mod fetch;
 mod login;
+mod mailboxes;
+mod mirror;
+mod search;
+mod shared;
+mod splits;

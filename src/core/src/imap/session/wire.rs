@@ -77,11 +77,12 @@ impl Wire {
         }
     }
 
-    /// Sends all that is left, room or not: the connection closes after it.
+    /// Sends all that is left, room or not: the connection closes after it, or is upgraded.
     pub(crate) fn flush_all(&mut self, out: &mut Vec<Output>) {
+        let left = self.room.saturating_sub(self.waiting());
         self.room = usize::MAX;
         self.flush(out);
-        self.room = 0;
+        self.room = left;
     }
 
     /// Whether enough waits that no more must be produced. Sends what there is room for first.

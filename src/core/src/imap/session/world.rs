@@ -266,9 +266,12 @@ impl World {
             match output {
                 Output::Send(bytes) => self.peers[i].output.extend_from_slice(&bytes),
                 Output::Ask(ticket, request) => {
+                    let failing = self.failing == Some(request.name());
                     let reply = self.answer(i, request);
                     self.peers[i].events.push_back(Event::Answer(ticket, reply));
-                    self.spread();
+                    if !failing {
+                        self.spread();
+                    }
                 }
                 Output::Authenticate(ticket, credentials) => {
                     let result = self.check(&credentials);
