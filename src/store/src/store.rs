@@ -352,7 +352,8 @@ impl Store {
                     flags,
                     date,
                 };
-                self.link(upload, kind).await
+                // Boxed: every request would carry the room that only these need.
+                Box::pin(self.link(upload, kind)).await
             }
             Request::Deliver {
                 reverse_path,
@@ -365,7 +366,8 @@ impl Store {
                     received,
                     recipients,
                 };
-                self.link(upload, kind).await
+                // Boxed: every request would carry the room that only these need.
+                Box::pin(self.link(upload, kind)).await
             }
             Request::Open {
                 account,
