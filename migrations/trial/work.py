@@ -368,10 +368,13 @@ class Client:
                        box=box, low=low, high=high)
         if n != m:
             raise RuntimeError(f"moved {n} to the gone and deleted {m}")
+        # A whole range goes: what it held of keywords goes with it. Of a part of it, those without a message.
+        left = "" if not more else " AND msg_uid NOT IN (SELECT m.msg_uid FROM message m WHERE m.mailbox = :same" \
+            " AND m.msg_uid BETWEEN :from_uid AND :to_uid)"
+        same = {} if not more else {"same": box, "from_uid": low, "to_uid": high}
         for (number,) in db.query("SELECT kw_number FROM keyword WHERE mailbox = :box", box=box):
-            db.execute("DELETE FROM message_keyword WHERE mailbox = :box AND kw_number = :kw AND msg_uid BETWEEN :low"
-                       " AND :high AND NOT EXISTS (SELECT 1 FROM message m WHERE m.mailbox = :same AND"
-                       " m.msg_uid = message_keyword.msg_uid)", box=box, kw=number, low=low, high=high, same=box)
+            db.execute("DELETE FROM message_keyword WHERE mailbox = :box AND kw_number = :kw AND msg_uid BETWEEN :low AND :high"
+                       + left, box=box, kw=number, low=low, high=high, **same)
         return n
 
     def move(self, source, target, low, high):
