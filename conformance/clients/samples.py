@@ -267,7 +267,7 @@ def one_way(server, user, way, form, messages):
         else:
             refused = put_lmtp(server, user, messages, way, form)
         imap.select(box)
-        uids = sorted(imap.uids())
+        uids = imap.uids()
         kept = [index for index in messages if index not in refused]
         wrong = {}
         for index, text in refused.items():

@@ -337,10 +337,9 @@ class Imap(Stream):
         return int(found[-1][0].split()[1])
 
     def uids(self):
-        values = []
-        for parts in self.must(b"UID SEARCH ALL").lines(b"SEARCH"):
-            values += [int(v) for v in parse(parts)[1:]]
-        return values
+        """The UIDs of the selected mailbox, ascending."""
+        return sorted(int(items[b"UID"])
+                      for _, items in self.must(b"UID FETCH 1:* (UID)").fetches())
 
     def body(self, uid, section=b""):
         """The octets of one section of one message."""
