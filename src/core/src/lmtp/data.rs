@@ -91,7 +91,7 @@ fn memchr_cr(bytes: &[u8]) -> usize {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReturnPathFilter {
     state: Path,
-    /// Octets held back at the beginning of a line: at most `return-path`, white space and what tells a blank line.
+    /// Octets held back: the beginning of a line as long as it may be a Return-Path, or a whole such field until its end is seen.
     held: Vec<u8>,
 }
 
@@ -102,16 +102,19 @@ enum Path {
     Start,
     /// In a line that is kept.
     Keep,
-    /// In a line that is dropped.
-    Drop,
-    /// At the beginning of the line after a dropped one: it goes too when it is a continuation.
-    AfterDrop,
+    /// In a Return-Path field, held back: it is dropped once it is seen to end.
+    Field,
+    /// At the beginning of the line after one of the field: a continuation goes with it.
+    AfterField,
     /// The header is over.
     Body,
 }
 
 /// The field's name, in lower case.
 const RETURN_PATH: &[u8] = b"return-path";
+/// Longest field that is dropped, folding included: a path has 256 octets (RFC 5321 §4.5.3.1.3), and what goes on longer,
+/// as the first line of a message without line ends does, is no such field. So no more than this can be lost of a message.
+const FIELD_BYTES_MAX: usize = 1_000;
 /// White space taken between the field's name and its colon (RFC 5322 §4.5 `obs-return`), in octets.
 const NAME_SPACE_MAX: usize = 64;
 
@@ -125,33 +128,38 @@ impl ReturnPathFilter {
                     kept.extend_from_slice(rest);
                     return;
                 }
-                Path::Keep | Path::Drop => {
+                Path::Keep => {
                     let line = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
                     let (now, later) = rest.split_at_checked(line).unwrap_or((rest, b""));
-                    let ended = now.last() == Some(&b'\n');
-                    if self.state == Path::Keep {
-                        kept.extend_from_slice(now);
-                    }
-                    if ended {
-                        self.state = if self.state == Path::Keep {
-                            Path::Start
-                        } else {
-                            Path::AfterDrop
-                        };
+                    kept.extend_from_slice(now);
+                    if now.last() == Some(&b'\n') {
+                        self.state = Path::Start;
                     }
                     rest = later;
                 }
-                Path::AfterDrop => {
-                    let folded = rest.first().is_some_and(|b| matches!(b, b' ' | b'\t'));
-                    self.state = if folded { Path::Drop } else { Path::Start };
+                Path::AfterField => {
+                    self.state = if matches!(rest.first(), Some(b' ' | b'\t')) {
+                        Path::Field
+                    } else {
+                        self.held.clear();
+                        Path::Start
+                    };
                 }
-                Path::Start => {
+                Path::Field | Path::Start => {
                     let Some((&b, later)) = rest.split_first() else {
                         return;
                     };
+                    let bare_cr = self.held.last() == Some(&b'\r') && b != b'\n';
                     self.held.push(b);
                     rest = later;
-                    self.decide(kept);
+                    if self.state == Path::Start {
+                        self.decide(kept);
+                    } else if bare_cr || self.held.len() > FIELD_BYTES_MAX {
+                        kept.append(&mut self.held);
+                        self.state = if b == b'\n' { Path::Start } else { Path::Keep };
+                    } else if b == b'\n' {
+                        self.state = Path::AfterField;
+                    }
                 }
             }
         }
@@ -170,16 +178,14 @@ impl ReturnPathFilter {
             (!begins).then_some(Path::Keep)
         } else {
             match self.held.last() {
-                Some(b':') => Some(Path::Drop),
+                Some(b':') => Some(Path::Field),
                 Some(b' ' | b'\t') if self.held.len() < RETURN_PATH.len() + NAME_SPACE_MAX => None,
                 _ => Some(Path::Keep),
             }
         };
         let Some(decided) = decided else { return };
         let ended = self.held.last() == Some(&b'\n');
-        if decided == Path::Drop {
-            self.held.clear();
-        } else {
+        if decided != Path::Field {
             kept.append(&mut self.held);
         }
         self.state = if decided == Path::Keep && ended {
@@ -189,8 +195,11 @@ impl ReturnPathFilter {
         };
     }
 
-    /// The message ends: passes on what is held back.
+    /// The message ends: passes on what is held back, save a whole field.
     pub fn finish(&mut self, kept: &mut Vec<u8>) {
+        if self.state == Path::AfterField {
+            self.held.clear();
+        }
         kept.append(&mut self.held);
     }
 }
@@ -315,6 +324,16 @@ mod tests {
     }
 
     #[test]
+    fn no_more_of_a_message_is_dropped_than_a_field_can_have() {
+        let mut message = b"Return-Path: ".to_vec();
+        message.resize(FIELD_BYTES_MAX - 2, b'x');
+        message.extend_from_slice(b"\r\n");
+        assert_eq!(filtered(&message, 7), b"");
+        let longer = [b"Return-Path: <a>\n x".as_slice(), &message].concat();
+        assert_eq!(filtered(&longer, 7), longer);
+    }
+
+    #[test]
     fn return_path_fields_are_dropped_from_the_header_alone() {
         let table: &[(&[u8], &[u8])] = &[
             (b"Return-Path: <a>\r\nA: b\r\n\r\nx", b"A: b\r\n\r\nx"),
@@ -329,7 +348,15 @@ mod tests {
                 b"A: b\r\n Return-Path: c\r\n",
             ),
             (b"Return-Path", b"Return-Path"),
-            (b"Return-Path: x", b""),
+            (b"Return-Path: x\r\n", b""),
+            (b"Return-Path: x\r\n y\r\n", b""),
+            // Not seen to end, or with a bare CR as in a message whose only line ends are CRs: kept.
+            (b"Return-Path: x", b"Return-Path: x"),
+            (b"Return-Path: x\r\n y", b"Return-Path: x\r\n y"),
+            (
+                b"Return-Path: <>\rReceived: x\r\rtext\r\n",
+                b"Return-Path: <>\rReceived: x\r\rtext\r\n",
+            ),
             (b"\r\nReturn-Path: x", b"\r\nReturn-Path: x"),
             (b"\r\rReturn-Path: x", b"\r\rReturn-Path: x"),
             (b"Return-Path: a\r\nReturn-Path: b\r\nC: d\r\n", b"C: d\r\n"),

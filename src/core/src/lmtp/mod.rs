@@ -19,7 +19,7 @@
 //! | bare LF, CR or NUL in a command | 500 5.5.2 |
 //! | a command line over the limit | 500 5.5.2, the rest of the line skipped |
 //! | 8-bit octets without BODY=8BITMIME | stored (RFC 6152 asks the sender, not us) |
-//! | an old Return-Path field in the header | dropped (RFC 5321 §4.4: there is one, the final delivery's) |
+//! | an old Return-Path field in the header | dropped (RFC 5321 §4.4: there is one, the final delivery's); one over 1,000 octets, with a bare CR or without its line end is kept |
 
 mod data;
 pub mod grammar;
