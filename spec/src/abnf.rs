@@ -45,8 +45,8 @@ pub struct Narrowed {
     pub rule: &'static str,
     /// Whether a text of the rule is meant.
     pub holds: fn(&[u8]) -> bool,
-    /// A text that is; taken where a made one is not.
-    pub example: &'static str,
+    /// Texts that are, at the bounds best: taken now and then, and where a made one is not meant. At least one.
+    pub examples: &'static [&'static str],
 }
 
 /// A rule that the file names in prose, `<rule>`.
@@ -177,14 +177,19 @@ impl Grammar {
     ) {
         let name = name.to_ascii_lowercase();
         let start = out.len();
-        if let Some(node) = self.rules.get(&name) {
+        let narrowed = self.narrowed(&name);
+        let examples = narrowed.map_or(&[][..], |narrowed| narrowed.examples);
+        let chosen = tape.choose(2 * examples.len()).checked_sub(examples.len());
+        if let Some(example) = chosen.and_then(|chosen| examples.get(chosen)) {
+            out.extend_from_slice(example.as_bytes());
+        } else if let Some(node) = self.rules.get(&name) {
             self.make(node, tape, out, used);
         }
-        if let Some(narrowed) = self.narrowed(&name)
+        if let Some(narrowed) = narrowed
             && !(narrowed.holds)(out.get(start..).unwrap_or_default())
         {
             out.truncate(start);
-            out.extend_from_slice(narrowed.example.as_bytes());
+            out.extend_from_slice(narrowed.examples.first().unwrap_or(&"").as_bytes());
         }
         used.insert(name);
     }

@@ -13,58 +13,67 @@ const PROSE: Prose = Prose {
     narrowed: &[
         Narrowed {
             rule: "number",
-            holds: |text| is_below(text, 1 << 32),
-            example: "4294967295",
+            holds: is_number,
+            examples: &["4294967295", "4294967289"],
         },
         Narrowed {
             rule: "nz-number",
-            holds: |text| is_below(text, 1 << 32),
-            example: "4294967295",
+            holds: is_number,
+            examples: &["4294967295", "4294967289"],
         },
         Narrowed {
             rule: "number64",
-            holds: |text| is_below(text, 1 << 63),
-            example: "9223372036854775807",
+            holds: is_number64,
+            examples: &["9223372036854775807"],
         },
         Narrowed {
             rule: "flag-keyword",
-            holds: |text| text.len() <= 255,
-            example: "$Forwarded",
+            holds: is_keyword,
+            examples: &["$Forwarded", KEYWORD],
         },
         Narrowed {
             rule: "reference",
             holds: is_utf8,
-            example: "a/",
+            examples: &["a/", "\"\u{e4}\"", "{2}\r\n\u{e4}"],
         },
         Narrowed {
             rule: "list-mailbox",
             holds: is_utf8,
-            example: "%",
+            examples: &["%", "\"\u{20ac}*\""],
         },
         Narrowed {
             rule: "search-string",
             holds: is_utf8,
-            example: "\"a b\"",
+            examples: &["\"a b\"", "{4+}\r\n\u{1f600}"],
         },
         Narrowed {
             rule: "charset",
             holds: is_known_charset,
-            example: "UTF-8",
+            examples: &["UTF-8", "\"us-ascii\"", "{5}\r\nutf-8"],
         },
         Narrowed {
             rule: "date-text",
             holds: is_date,
-            example: "29-Feb-2024",
+            examples: &[
+                "29-Feb-2024",
+                "30-Apr-2023",
+                "1-jan-0000",
+                "31-DEC-9999",
+                "29-Feb-2000",
+            ],
         },
         Narrowed {
             rule: "date-time",
             holds: is_date_time,
-            example: "\" 1-Jan-2024 23:59:60 -2359\"",
+            examples: &[
+                "\" 1-Jan-2024 23:59:60 -2359\"",
+                "\"29-Feb-2000 09:19:29 +1959\"",
+            ],
         },
         Narrowed {
             rule: "base64",
             holds: has_no_odd_bits,
-            example: "AGEAYg==",
+            examples: &["AGEAYg==", "AGEAYmM="],
         },
     ],
     by_hand: &[ByHand {
@@ -80,6 +89,24 @@ const PROSE: Prose = Prose {
 /// The file is not what it should be.
 pub fn grammar() -> Result<Grammar, String> {
     Grammar::read(&[ABNF], PROSE)
+}
+
+/// The longest keyword.
+const KEYWORD: &str = match std::str::from_utf8(&[b'k'; 255]) {
+    Ok(keyword) => keyword,
+    Err(_) => "",
+};
+
+fn is_keyword(text: &[u8]) -> bool {
+    text.len() <= 255
+}
+
+fn is_number(digits: &[u8]) -> bool {
+    is_below(digits, 1 << 32)
+}
+
+fn is_number64(digits: &[u8]) -> bool {
+    is_below(digits, 1 << 63)
 }
 
 fn is_utf8(text: &[u8]) -> bool {

@@ -96,7 +96,7 @@ fn every_rule_of_the_grammar_is_used_by_some_sentence() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn every_sentence_is_recognised_and_read_as_one_command(tape in tape()) {
