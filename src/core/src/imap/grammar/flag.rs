@@ -115,6 +115,8 @@ mod tests {
                 (b"(a])", Err(2)),
                 (b"(\"a\")", Err(1)),
                 (b"a", Err(0)),
+                (b" (a)", Err(0)),
+                (b" ()", Err(0)),
             ],
         );
         known(
