@@ -184,7 +184,7 @@ pub fn main() -> ExitCode {
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("dbmail: {failure}");
+            log::tell(&format!("dbmail: {failure}"));
             ExitCode::from(failure.exit.code())
         }
     }

@@ -1,7 +1,7 @@
 //! The log: lines on standard error, as text or JSON. What is logged is chosen where it happens; nothing that
 //! is logged holds a password or a message's text.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 
 use tracing_subscriber::EnvFilter;
 
@@ -18,12 +18,19 @@ pub fn start(log: &Log) {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
+        // Its complaint about a log that can't be written would end the program by a panic.
+        .log_internal_errors(false)
         .with_target(false);
     // Fails when logging was started before, as tests do.
     let _ = match log.format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
+}
+
+/// A line on standard error for the person who gave a command. Nobody there to read it is no failure.
+pub fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// A name that a peer sent, fit for a log line: no control characters, no line ends, not too long.

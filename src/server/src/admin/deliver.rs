@@ -197,7 +197,7 @@ fn judge(to: &str, delivered: &Delivered) -> Result<(), Failure> {
 fn read_stdin(raw: bool, pieces: &mpsc::Sender<Piece>) {
     let mut stdin = std::io::stdin().lock();
     if stdin.is_terminal() {
-        eprintln!("Type the message, header first; end with Ctrl-D.");
+        crate::log::tell("Type the message, header first; end with Ctrl-D.");
     }
     let mut ends = LineEnds::default();
     let mut buffer = vec![0; CHUNK_BYTES];

@@ -22,6 +22,7 @@ pub use user::{
 use crate::cli::Confirmation;
 use crate::config::{self, Config, Loaded, masked_url};
 use crate::exit::{Exit, Failure};
+use crate::log;
 use crate::password::PASSWORD_BYTES_MAX;
 use crate::tls::Certificates;
 
@@ -151,7 +152,7 @@ pub async fn migrate(config: &Config, plan: bool) -> Result<(), Failure> {
 pub fn check_config(loaded: &Loaded) -> Result<(), Failure> {
     print(&config::effective(loaded))?;
     for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
+        log::tell(&format!("warning: {warning}"));
     }
     let tls = &loaded.config.tls;
     if let (Some(certificate), Some(key)) = (&tls.certificate, &tls.key) {
@@ -201,7 +202,7 @@ fn confirm(confirmation: Confirmation, what: &str) -> Result<(), Failure> {
             format!("{what} can't be undone. Give --yes to do it without a question."),
         ));
     }
-    eprint!("{what} can't be undone. Type yes to go on: ");
+    log::tell(&format!("{what} can't be undone. Type yes to go on:"));
     let mut answer = String::new();
     let read = std::io::stdin().lock().take(100).read_line(&mut answer);
     match read {

@@ -421,6 +421,55 @@ fn deliver_puts_standard_input_into_a_mailbox() {
 }
 
 #[test]
+fn a_delivery_by_another_process_wakes_an_idle_client() {
+    let place = place("");
+    let serving = place.serve();
+    place.ok(
+        &["user", "add", "anna@example.test", "--password-stdin"],
+        PASSWORD,
+    );
+    let mut idle = TcpStream::connect(("127.0.0.1", place.imap)).unwrap();
+    idle.set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let mut lines = BufReader::new(idle.try_clone().unwrap());
+    let mut until = |wanted: &str| {
+        let mut line = String::new();
+        while !line.starts_with(wanted) {
+            line.clear();
+            assert!(
+                lines.read_line(&mut line).unwrap() > 0,
+                "{wanted} did not come"
+            );
+        }
+    };
+    let login = format!("a LOGIN anna@example.test {PASSWORD}\r\nb SELECT INBOX\r\nc IDLE\r\n");
+    idle.write_all(login.as_bytes()).unwrap();
+    until("+ ");
+    place.ok(
+        &["deliver", "anna@example.test"],
+        "Subject: from outside\n\nx\n",
+    );
+    until("* 1 EXISTS");
+    assert_eq!(serving.stop().0, Some(0));
+}
+
+#[test]
+fn a_log_that_nobody_reads_any_more_ends_nothing() {
+    let place = place("");
+    let mut serving = place.serve();
+    serving.log = {
+        let mut nobody = Command::new("true").stderr(Stdio::piped()).spawn().unwrap();
+        nobody.wait().unwrap();
+        BufReader::new(nobody.stderr.take().unwrap())
+    };
+    for _ in 0..3 {
+        let said = talk(place.imap, "a LOGIN x y\r\nb LOGOUT\r\n");
+        assert!(said.contains("a NO") && said.contains("b OK"), "{said}");
+    }
+    assert_eq!(serving.stop().0, Some(0));
+}
+
+#[test]
 fn no_log_line_holds_a_password_or_the_text_of_a_message() {
     for format in ["text", "json"] {
         let place = place(&format!(
