@@ -1,3 +1,4 @@
 //! Tests of the store from outside, in one binary.
 
 mod contract;
+mod crash;
