@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use dbmail_core::store::{
     AccountId, Answer, Change, ContentId, Copied, FetchItems, Flags, Mailbox, MailboxId, Message,
-    Opened, Outcome, Page, Recipient, Refusal, Reply, Request, Resolved, SpecialUse, Stored,
-    SystemFlags, Timestamp, UidSet, UidValidity, rest_of,
+    ModSeq, Opened, Outcome, Page, Recipient, Refusal, Reply, Request, Resolved, SpecialUse,
+    Stored, SystemFlags, Timestamp, UidSet, UidValidity, rest_of,
 };
 
 use super::op::{Named, Op, To, USERS, Which, flags, prefix, set};
@@ -16,6 +16,8 @@ use super::subject::{START, Subject, UPLOAD};
 /// A store with what was seen of it.
 pub(crate) struct Driven<S> {
     pub(crate) store: S,
+    /// Stands before the names and addresses of the users, where several tests share a store.
+    who: String,
     accounts: Vec<AccountId>,
     mailboxes: Vec<MailboxId>,
     contents: Vec<ContentId>,
@@ -26,13 +28,30 @@ pub(crate) struct Driven<S> {
 impl<S: Subject> Driven<S> {
     /// A new store with the users of every test.
     pub(crate) fn new() -> Self {
-        let mut store = S::new();
-        let add = |(name, address, quota): &(&str, &str, Option<u64>)| {
-            store.add(name, &[*address], *quota)
-        };
-        let accounts = USERS.iter().map(add).collect();
+        Self::with_users(S::new(), "")
+    }
+
+    /// The users of every test, made in this store; `who` stands before their names.
+    pub(crate) fn with_users(mut store: S, who: &str) -> Self {
+        for (name, address, quota) in USERS {
+            store.add(
+                &format!("{who}{name}"),
+                &[&format!("{who}{address}")],
+                quota,
+            );
+        }
+        Self::of(store, who)
+    }
+
+    /// The users of every test, made before; nothing is seen of them but their mailboxes now.
+    pub(crate) fn of(mut store: S, who: &str) -> Self {
+        let accounts = USERS
+            .iter()
+            .map(|(name, ..)| store.account(&format!("{who}{name}")));
+        let accounts = accounts.collect();
         let mut driven = Self {
             store,
+            who: who.to_owned(),
             accounts,
             mailboxes: Vec::new(),
             contents: Vec::new(),
@@ -44,6 +63,32 @@ impl<S: Subject> Driven<S> {
         driven
     }
 
+    /// Everything that can be seen: mailboxes, their logs, their messages with all columns.
+    pub(crate) fn dump(&mut self) -> String {
+        let lists = (0..USERS.len()).map(Op::List);
+        let mut dump: Vec<String> = lists.map(|op| self.run(&op)).collect();
+        for seen in 1..=self.mailboxes.len() {
+            dump.extend(self.looks_at(seen).iter().map(|op| self.run(op)));
+        }
+        dump.join("\n")
+    }
+
+    /// Looks at everything of a mailbox.
+    pub(crate) fn looks_at(&self, seen: usize) -> [Op; 2] {
+        let all = FetchItems {
+            flags: true,
+            envelope: true,
+            structure: true,
+            header: true,
+            content: true,
+        };
+        let every = UidSet::from_ranges([1..=u32::MAX]);
+        [
+            Op::Changes(Which::Seen(seen), ModSeq(0)),
+            Op::Fetch(Which::Seen(seen), every, all),
+        ]
+    }
+
     /// Does it and says what came of it.
     pub(crate) fn run(&mut self, op: &Op) -> String {
         match op {
@@ -52,7 +97,8 @@ impl<S: Subject> Driven<S> {
                 "done".to_owned()
             }
             Op::Enable(user, enabled) => {
-                self.store.enable(USERS[*user].0, *enabled);
+                let name = format!("{}{}", self.who, USERS[*user].0);
+                self.store.enable(&name, *enabled);
                 "done".to_owned()
             }
             Op::Fetch(which, uids, items) => self.fetch(which, uids, *items),
@@ -71,7 +117,7 @@ impl<S: Subject> Driven<S> {
         let request = match op {
             Op::Wait(_) | Op::Enable(..) | Op::Fetch(..) => unreachable!("no request"),
             Op::Resolve(address) => Request::Resolve {
-                address: address.clone(),
+                address: format!("{}{address}", self.who),
             },
             Op::List(user) => {
                 about = *user;
@@ -172,7 +218,7 @@ impl<S: Subject> Driven<S> {
                 octets = letter.map(|letter| letter.octets());
                 let recipient = |to: &To| Recipient {
                     account: self.accounts[to.mailbox.user],
-                    address: Bytes::from(to.address.clone()),
+                    address: Bytes::from(format!("{}{}", self.who, to.address)),
                     mailbox: to.mailbox.name.clone(),
                     flags: flags(&to.flags),
                     prefix: prefix(&to.address),

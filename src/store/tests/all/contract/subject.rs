@@ -1,13 +1,12 @@
 //! A store under test, behind one face.
 
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use dbmail_core::store::{AccountId, Reply, Request, Timestamp, UploadId, memory};
+use dbmail_core::store::{AccountId, Refusal, Reply, Request, Timestamp, UploadId, memory};
 use dbmail_store::{Clock, NewUser, Settings, Store};
-use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 /// The moment at which every test begins.
@@ -21,6 +20,8 @@ pub(crate) trait Subject {
     fn new() -> Self;
     /// Makes a user.
     fn add(&mut self, name: &str, addresses: &[&str], quota: Option<u64>) -> AccountId;
+    /// The user of that name, made before.
+    fn account(&mut self, name: &str) -> AccountId;
     /// Enables or disables the user of that name.
     fn enable(&mut self, name: &str, enabled: bool);
     /// It is now so many seconds later.
@@ -30,6 +31,7 @@ pub(crate) trait Subject {
 }
 
 /// The reference store.
+#[derive(Clone)]
 pub(crate) struct Reference {
     store: memory::Store,
     names: Vec<(String, AccountId)>,
@@ -50,6 +52,10 @@ impl Subject for Reference {
         self.names.push((name.to_owned(), account));
         account
     }
+    fn account(&mut self, name: &str) -> AccountId {
+        let known = self.names.iter().find(|(known, _)| known == name);
+        known.expect("a user").1
+    }
     fn enable(&mut self, name: &str, enabled: bool) {
         for (_, account) in self.names.iter().filter(|(known, _)| known == name) {
             self.store.set_enabled(*account, enabled);
@@ -66,66 +72,72 @@ impl Subject for Reference {
     }
 }
 
-/// The SQL store on a database of its own.
+/// The SQL store on SQLite. Clones are the same store.
+#[derive(Clone)]
 pub(crate) struct Sqlite {
-    store: Store,
+    pub(crate) store: Store,
+    pub(crate) runtime: Arc<Runtime>,
     now: Arc<AtomicI64>,
-    runtime: Runtime,
-    _folder: TempDir,
+    /// Where its files are, while a test has no other place for them.
+    folder: Option<Arc<tempfile::TempDir>>,
 }
 
-fn runtime() -> Runtime {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_all().build().expect("a runtime")
-}
-
-/// A database with the schema, made once and copied for each store.
-fn empty() -> &'static [u8] {
-    static EMPTY: OnceLock<Vec<u8>> = OnceLock::new();
-    EMPTY.get_or_init(|| {
-        let folder = TempDir::new().expect("a folder");
-        let settings = settings(folder.path().join("empty.db"), &Arc::new(AtomicI64::new(0)));
-        let made = runtime().block_on(async {
-            Store::migrate(&settings, false).await?;
-            Store::open(settings.clone()).await?.close().await;
-            Ok::<_, dbmail_store::OpenError>(())
+impl Sqlite {
+    /// The store of the files in this folder, made when there is none.
+    pub(crate) fn on(folder: &Path) -> Self {
+        let now = Arc::new(AtomicI64::new(START.0));
+        let told = Arc::clone(&now);
+        let settings = Settings {
+            url: format!("sqlite://{}/mail.db", folder.display()),
+            readers: 2,
+            background_seconds: 0,
+            clock: Clock::new(move || Timestamp(told.load(Ordering::SeqCst))),
+            ..Settings::default()
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let store = runtime.block_on(async {
+            Store::migrate(&settings, false).await.expect("a schema");
+            Store::open(settings).await.expect("a store")
         });
-        made.expect("a database");
-        std::fs::read(folder.path().join("empty.db")).expect("the database")
-    })
+        Self {
+            store,
+            runtime: Arc::new(runtime),
+            now,
+            folder: None,
+        }
+    }
+
+    /// Finishes what is under way.
+    pub(crate) fn close(&self) {
+        self.runtime.block_on(self.store.close());
+    }
 }
 
-fn settings(path: PathBuf, now: &Arc<AtomicI64>) -> Settings {
-    let now = Arc::clone(now);
-    Settings {
-        url: format!("sqlite://{}", path.display()),
-        readers: 1,
-        background_seconds: 0,
-        clock: Clock::new(move || Timestamp(now.load(Ordering::Relaxed))),
-        ..Settings::default()
+/// Asks, with the whole of the upload in slices as a session would send them.
+pub(crate) async fn ask(store: &Store, request: Request, octets: Option<&[u8]>) -> Reply {
+    let Some(octets) = octets else {
+        return store.apply(request, None).await;
+    };
+    let mut upload = store.upload();
+    for slice in octets.chunks(dbmail_core::limits::STAGE_SLICE_BYTES_MAX) {
+        upload.write(Bytes::copy_from_slice(slice)).await?;
     }
+    if upload.size() != octets.len() as u64 {
+        return Err(Refusal::Upload);
+    }
+    store.apply(request, Some(upload)).await
 }
 
 impl Subject for Sqlite {
     fn new() -> Self {
-        let folder = TempDir::new().expect("a folder");
-        let path = folder.path().join("mail.db");
-        std::fs::write(&path, empty()).expect("a copy");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let owner = std::fs::Permissions::from_mode(0o600);
-            std::fs::set_permissions(&path, owner).expect("permissions");
-        }
-        let now = Arc::new(AtomicI64::new(START.0));
-        let runtime = runtime();
-        let opened = runtime.block_on(Store::open(settings(path, &now)));
-        Self {
-            store: opened.expect("a store"),
-            now,
-            runtime,
-            _folder: folder,
-        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut made = Self::on(folder.path());
+        made.folder = Some(Arc::new(folder));
+        made
     }
     fn add(&mut self, name: &str, addresses: &[&str], quota: Option<u64>) -> AccountId {
         let user = NewUser {
@@ -136,37 +148,21 @@ impl Subject for Sqlite {
         };
         self.runtime
             .block_on(self.store.user_add(user))
-            .expect(name)
+            .expect("a user")
+    }
+    fn account(&mut self, name: &str) -> AccountId {
+        let user = self.runtime.block_on(self.store.user_show(name));
+        user.expect("an answer").expect("a user").account
     }
     fn enable(&mut self, name: &str, enabled: bool) {
-        self.runtime
-            .block_on(self.store.user_enable(name, enabled))
-            .expect(name);
+        let done = self.runtime.block_on(self.store.user_enable(name, enabled));
+        done.expect("a user");
     }
     fn wait(&mut self, seconds: u64) {
-        let later = Timestamp(self.now.load(Ordering::Relaxed)).plus_seconds(seconds);
-        self.now.store(later.0, Ordering::Relaxed);
+        let micros = Timestamp(0).plus_seconds(seconds).0;
+        self.now.fetch_add(micros, Ordering::SeqCst);
     }
     fn ask(&mut self, request: Request, octets: Option<&[u8]>) -> Reply {
-        let store = &self.store;
-        self.runtime.block_on(async {
-            let upload = match octets {
-                None => None,
-                Some(octets) => {
-                    let mut upload = store.upload();
-                    for slice in octets.chunks(10_000) {
-                        upload.write(Bytes::copy_from_slice(slice)).await?;
-                    }
-                    Some(upload)
-                }
-            };
-            store.apply(request, upload).await
-        })
-    }
-}
-
-impl Drop for Sqlite {
-    fn drop(&mut self) {
-        self.runtime.block_on(self.store.close());
+        self.runtime.block_on(ask(&self.store, request, octets))
     }
 }

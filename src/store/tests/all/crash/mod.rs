@@ -7,6 +7,7 @@
 
 mod disk;
 mod plain;
+mod store;
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
