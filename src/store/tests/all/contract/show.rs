@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use dbmail_core::store::{
-    AccountId, Answer, Change, ContentId, Copied, FetchItems, Flags, Mailbox, MailboxId, Message,
-    ModSeq, Opened, Outcome, Page, Recipient, Refusal, Reply, Request, Resolved, SpecialUse,
-    Stored, SystemFlags, Timestamp, UidSet, UidValidity, rest_of,
+    AccountId, Answer, Change, Changes, ContentId, Copied, FetchItems, Flags, Mailbox, MailboxId,
+    Message, ModSeq, Opened, Outcome, Page, Recipient, Refusal, Reply, Request, Resolved,
+    SpecialUse, Stored, SystemFlags, Timestamp, UidSet, UidValidity, rest_of,
 };
 
 use super::op::{Named, Op, To, USERS, Which, flags, prefix, set};
@@ -71,6 +71,46 @@ impl<S: Subject> Driven<S> {
             dump.extend(self.looks_at(seen).iter().map(|op| self.run(op)));
         }
         dump.join("\n")
+    }
+
+    /// The mailboxes of a user with their whole logs and the messages that are there, as they are.
+    pub(crate) fn everything(&mut self, user: usize) -> Vec<(Mailbox, Changes, Vec<Message>)> {
+        let account = self.accounts[user];
+        let listed = self.store.ask(Request::Mailboxes { account }, None);
+        let Ok(Answer::Mailboxes(mailboxes, _)) = listed else {
+            panic!("no mailboxes: {listed:?}");
+        };
+        let mut all = Vec::new();
+        for mailbox in mailboxes {
+            let (id, since) = (mailbox.id, ModSeq(0));
+            let asked = self
+                .store
+                .ask(Request::Changes { mailbox: id, since }, None);
+            let Ok(Answer::Changes(changes)) = asked else {
+                panic!("no changes: {asked:?}");
+            };
+            let items = FetchItems {
+                flags: true,
+                ..FetchItems::default()
+            };
+            let uids = UidSet::from_ranges([1..=u32::MAX]);
+            let request = Request::Fetch {
+                mailbox: id,
+                uids,
+                items,
+            };
+            let asked = self.store.ask(request, None);
+            let Ok(Answer::Messages(Page {
+                mut messages,
+                through: None,
+            })) = asked
+            else {
+                panic!("no messages, or many: {asked:?}");
+            };
+            messages.retain(|message| !message.gone);
+            all.push((mailbox, changes, messages));
+        }
+        all
     }
 
     /// Looks at everything of a mailbox.
