@@ -7,6 +7,7 @@
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::panic)]
 
 mod cases;
+mod large;
 mod op;
 mod random;
 mod show;
