@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
+use dbmail_core::limits::CHANGES_MAX;
 use dbmail_core::store::{
     AccountId, Answer, Change, Changes, ContentId, Copied, FetchItems, Flags, Mailbox, MailboxId,
     Message, ModSeq, Opened, Outcome, Page, Recipient, Refusal, Reply, Request, Resolved,
@@ -142,6 +143,7 @@ impl<S: Subject> Driven<S> {
                 "done".to_owned()
             }
             Op::Fetch(which, uids, items) => self.fetch(which, uids, *items),
+            Op::Changes(which, since) => self.changes(which, *since),
             _ => {
                 let (user, request, octets) = self.request(op);
                 let reply = self.store.ask(request, octets.as_deref());
@@ -155,7 +157,9 @@ impl<S: Subject> Driven<S> {
         let mut octets = None;
         let mut about = 0;
         let request = match op {
-            Op::Wait(_) | Op::Enable(..) | Op::Fetch(..) => unreachable!("no request"),
+            Op::Wait(_) | Op::Enable(..) | Op::Fetch(..) | Op::Changes(..) => {
+                unreachable!("not one request")
+            }
             Op::Resolve(address) => Request::Resolve {
                 address: format!("{}{address}", self.who),
             },
@@ -199,10 +203,6 @@ impl<S: Subject> Driven<S> {
                     claim_recent: *claim_recent,
                 }
             }
-            Op::Changes(which, since) => Request::Changes {
-                mailbox: self.mailbox(which),
-                since: *since,
-            },
             Op::Read(content, start, end) => {
                 let seen = content.checked_sub(1).and_then(|at| self.contents.get(at));
                 Request::Read {
@@ -336,6 +336,31 @@ impl<S: Subject> Driven<S> {
         lines.join("\n")
     }
 
+    /// All answers: where one ends is the store's choice, but no MODSEQ is torn.
+    fn changes(&mut self, which: &Which, since: ModSeq) -> String {
+        let mailbox = self.mailbox(which);
+        let (mut since, mut text) = (since, String::new());
+        loop {
+            let changes = match self.store.ask(Request::Changes { mailbox, since }, None) {
+                Ok(Answer::Changes(changes)) => changes,
+                other => return self.show(0, other),
+            };
+            assert!(changes.entries.len() <= CHANGES_MAX);
+            let between = |c: &Change| since < c.modseq && c.modseq <= changes.through;
+            assert!(
+                changes.entries.iter().all(between),
+                "entries outside of the answer"
+            );
+            text.extend(changes.entries.iter().map(show_change));
+            text.push_str(if changes.forgotten { "forgotten; " } else { "" });
+            if !changes.more {
+                return format!("{text}through {}", changes.through.0);
+            }
+            assert!(since < changes.through, "no progress");
+            since = changes.through;
+        }
+    }
+
     fn show(&mut self, user: usize, reply: Reply) -> String {
         let answer = match reply {
             Ok(answer) => answer,
@@ -357,14 +382,7 @@ impl<S: Subject> Driven<S> {
             }
             Answer::Status(mailbox) => self.show_mailbox(user, &mailbox),
             Answer::Opened(opened) => self.show_opened(user, &opened),
-            Answer::Changes(changes) => {
-                let mut text: String = changes.entries.iter().map(show_change).collect();
-                let _ = write!(text, "through {}", changes.through.0);
-                for (on, word) in [(changes.more, " more"), (changes.forgotten, " forgotten")] {
-                    text.push_str(if on { word } else { "" });
-                }
-                text
-            }
+            Answer::Changes(_) => unreachable!("changes show their own"),
             Answer::Messages(_) => unreachable!("fetch shows its own"),
             Answer::Octets(octets) => show_octets(&octets),
             Answer::Stored(stored) => show_stored(&stored),

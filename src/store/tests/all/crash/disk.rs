@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -282,6 +284,14 @@ pub(crate) fn save(files: &BTreeMap<String, Vec<u8>>, folder: &Path) {
     let _ = fs::remove_dir_all(folder);
     fs::create_dir_all(folder).expect("a folder");
     for (name, content) in files {
-        fs::write(folder.join(name), content).expect("a file");
+        let mut made = fs::OpenOptions::new();
+        let made = made
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(folder.join(name));
+        made.expect("a new file")
+            .write_all(content)
+            .expect("written");
     }
 }
