@@ -440,9 +440,9 @@ fn many_tasks_at_one_mailbox_lose_no_message_flag_or_number() {
     let mut store = Sqlite::new();
     let account = store.add("alice", &["a@example.org"], None);
     let session = Session {
-        store: store.store.clone(),
+        store: store.store(),
         account,
     };
-    store.runtime.block_on(everything(session));
+    store.run(everything(session));
     store.close();
 }

@@ -1,13 +1,16 @@
 //! A store under test, behind one face.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use dbmail_core::store::{AccountId, Refusal, Reply, Request, Timestamp, UploadId, memory};
 use dbmail_store::{Clock, NewUser, Settings, Store};
 use tokio::runtime::Runtime;
+
+use crate::files::{load, save};
 
 /// The moment at which every test begins.
 pub(crate) const START: Timestamp = Timestamp(1_700_000_000_000_000);
@@ -74,46 +77,76 @@ impl Subject for Reference {
 
 /// The SQL store on SQLite. Clones are the same store.
 #[derive(Clone)]
-pub(crate) struct Sqlite {
-    pub(crate) store: Store,
-    pub(crate) runtime: Arc<Runtime>,
+pub(crate) struct Sqlite(Arc<Opened>);
+
+struct Opened {
+    store: Store,
+    runtime: Runtime,
     now: Arc<AtomicI64>,
     /// Where its files are, while a test has no other place for them.
-    folder: Option<Arc<tempfile::TempDir>>,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.runtime.block_on(self.store.close());
+    }
+}
+
+/// A database with the schema, made once and copied for each store.
+fn empty() -> &'static BTreeMap<String, Vec<u8>> {
+    static EMPTY: OnceLock<BTreeMap<String, Vec<u8>>> = OnceLock::new();
+    EMPTY.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a folder");
+        Sqlite::on(folder.path()).close();
+        load(folder.path())
+    })
 }
 
 impl Sqlite {
     /// The store of the files in this folder, made when there is none.
     pub(crate) fn on(folder: &Path) -> Self {
+        Self::opened(folder, None)
+    }
+
+    fn opened(path: &Path, folder: Option<tempfile::TempDir>) -> Self {
         let now = Arc::new(AtomicI64::new(START.0));
         let told = Arc::clone(&now);
         let settings = Settings {
-            url: format!("sqlite://{}/mail.db", folder.display()),
+            url: format!("sqlite://{}/mail.db", path.display()),
             readers: 2,
             background_seconds: 0,
             clock: Clock::new(move || Timestamp(told.load(Ordering::SeqCst))),
             ..Settings::default()
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .expect("a runtime");
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(2).enable_all().build();
+        let runtime = runtime.expect("a runtime");
         let store = runtime.block_on(async {
             Store::migrate(&settings, false).await.expect("a schema");
             Store::open(settings).await.expect("a store")
         });
-        Self {
+        Self(Arc::new(Opened {
             store,
-            runtime: Arc::new(runtime),
+            runtime,
             now,
-            folder: None,
-        }
+            _folder: folder,
+        }))
     }
 
     /// Finishes what is under way.
     pub(crate) fn close(&self) {
-        self.runtime.block_on(self.store.close());
+        self.0.runtime.block_on(self.0.store.close());
+    }
+
+    /// The store itself.
+    pub(crate) fn store(&self) -> Store {
+        self.0.store.clone()
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run<T>(&self, what: impl Future<Output = T>) -> T {
+        self.0.runtime.block_on(what)
     }
 }
 
@@ -123,7 +156,7 @@ pub(crate) async fn ask(store: &Store, request: Request, octets: Option<&[u8]>) 
         return store.apply(request, None).await;
     };
     let mut upload = store.upload();
-    for slice in octets.chunks(dbmail_core::limits::STAGE_SLICE_BYTES_MAX) {
+    for slice in octets.chunks(10_000) {
         upload.write(Bytes::copy_from_slice(slice)).await?;
     }
     if upload.size() != octets.len() as u64 {
@@ -135,9 +168,9 @@ pub(crate) async fn ask(store: &Store, request: Request, octets: Option<&[u8]>) 
 impl Subject for Sqlite {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut made = Self::on(folder.path());
-        made.folder = Some(Arc::new(folder));
-        made
+        let path = folder.path().join("store");
+        save(empty(), &path);
+        Self::opened(&path, Some(folder))
     }
     fn add(&mut self, name: &str, addresses: &[&str], quota: Option<u64>) -> AccountId {
         let user = NewUser {
@@ -146,23 +179,21 @@ impl Subject for Sqlite {
             addresses: addresses.iter().map(|a| (*a).to_owned()).collect(),
             quota_bytes: quota,
         };
-        self.runtime
-            .block_on(self.store.user_add(user))
-            .expect("a user")
+        self.run(self.0.store.user_add(user)).expect("a user")
     }
     fn account(&mut self, name: &str) -> AccountId {
-        let user = self.runtime.block_on(self.store.user_show(name));
+        let user = self.run(self.0.store.user_show(name));
         user.expect("an answer").expect("a user").account
     }
     fn enable(&mut self, name: &str, enabled: bool) {
-        let done = self.runtime.block_on(self.store.user_enable(name, enabled));
+        let done = self.run(self.0.store.user_enable(name, enabled));
         done.expect("a user");
     }
     fn wait(&mut self, seconds: u64) {
         let micros = Timestamp(0).plus_seconds(seconds).0;
-        self.now.fetch_add(micros, Ordering::SeqCst);
+        self.0.now.fetch_add(micros, Ordering::SeqCst);
     }
     fn ask(&mut self, request: Request, octets: Option<&[u8]>) -> Reply {
-        self.runtime.block_on(ask(&self.store, request, octets))
+        self.run(ask(&self.0.store, request, octets))
     }
 }

@@ -6,8 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -259,39 +257,5 @@ impl Record {
     /// A sync that was done.
     pub(crate) fn synced(&self, disk: &Disk<'_>, suffix: &str) -> bool {
         self.kind == b'S' && self.offset == 0 && disk.name_of(self).ends_with(suffix)
-    }
-}
-
-/// The files of a folder, but for shared memory, which is not on the disk.
-pub(crate) fn load(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    for entry in fs::read_dir(folder).expect("the folder") {
-        let path = entry.expect("an entry").path();
-        let name = path
-            .file_name()
-            .expect("a name")
-            .to_string_lossy()
-            .into_owned();
-        if path.is_file() && !name.ends_with("-shm") {
-            files.insert(name, fs::read(&path).expect("a file"));
-        }
-    }
-    files
-}
-
-/// Writes the files into an empty folder.
-pub(crate) fn save(files: &BTreeMap<String, Vec<u8>>, folder: &Path) {
-    let _ = fs::remove_dir_all(folder);
-    fs::create_dir_all(folder).expect("a folder");
-    for (name, content) in files {
-        let mut made = fs::OpenOptions::new();
-        let made = made
-            .create_new(true)
-            .write(true)
-            .mode(0o600)
-            .open(folder.join(name));
-        made.expect("a new file")
-            .write_all(content)
-            .expect("written");
     }
 }

@@ -92,7 +92,7 @@ fn check_record(
     for (name, content) in before {
         image.entry(name.clone()).or_insert_with(|| content.clone());
     }
-    let now = disk::load(folder);
+    let now = crate::files::load(folder);
     assert_eq!(
         image.keys().collect::<Vec<_>>(),
         now.keys().collect::<Vec<_>>()

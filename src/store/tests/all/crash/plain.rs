@@ -2,8 +2,9 @@
 
 use rusqlite::Connection;
 
-use super::disk::{Dice, Disk, load, save};
+use super::disk::{Dice, Disk};
 use super::{ACKS, Acks, check_record, given_folder, recorded, seeds, true_folder};
+use crate::files::{load, save};
 
 const ROWS: u32 = 60;
 

@@ -8,9 +8,10 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rusqlite::Connection;
 
-use super::disk::{Dice, Disk, Record, load, save};
+use super::disk::{Dice, Disk, Record};
 use super::{ACKS, Acks, check_record, given_folder, recorded, seeds, true_folder};
 use crate::contract::{Driven, Letter, Look, Op, Reference, Sqlite, Subject, random_op};
+use crate::files::{load, save};
 
 /// Tasks of the workload that has several.
 const TASKS: usize = 4;
