@@ -15,6 +15,7 @@ use super::op::{Named, Op, To, USERS, Which, flags, prefix, set};
 use super::subject::{START, Subject, UPLOAD};
 
 /// A store with what was seen of it.
+#[derive(Clone)]
 pub(crate) struct Driven<S> {
     pub(crate) store: S,
     /// Stands before the names and addresses of the users, where several tests share a store.

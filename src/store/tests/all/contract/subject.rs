@@ -153,7 +153,7 @@ impl Sqlite {
 /// Asks, with the whole of the upload in slices as a session would send them.
 pub(crate) async fn ask(store: &Store, request: Request, octets: Option<&[u8]>) -> Reply {
     let Some(octets) = octets else {
-        return store.apply(request, None).await;
+        return Box::pin(store.apply(request, None)).await;
     };
     let mut upload = store.upload();
     for slice in octets.chunks(10_000) {
@@ -162,7 +162,7 @@ pub(crate) async fn ask(store: &Store, request: Request, octets: Option<&[u8]>) 
     if upload.size() != octets.len() as u64 {
         return Err(Refusal::Upload);
     }
-    store.apply(request, Some(upload)).await
+    Box::pin(store.apply(request, Some(upload))).await
 }
 
 impl Subject for Sqlite {

@@ -78,6 +78,14 @@ fn true_folder() -> (tempfile::TempDir, PathBuf) {
     (kept, path)
 }
 
+/// A folder for images, in memory where there is such a place: these need no disk.
+fn quick_folder() -> (tempfile::TempDir, PathBuf) {
+    let kept = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    let kept = kept.expect("a folder");
+    let path = kept.path().join("image");
+    (kept, path)
+}
+
 /// Everything that is done survives when the power stays: the recorder missed nothing.
 fn check_record(
     records: &[Record],

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use super::disk::{Dice, Disk};
-use super::{ACKS, Acks, check_record, given_folder, recorded, seeds, true_folder};
+use super::{ACKS, Acks, check_record, given_folder, quick_folder, recorded, seeds, true_folder};
 use crate::files::{load, save};
 
 const ROWS: u32 = 60;
@@ -39,7 +39,7 @@ fn losses(sync: &str) -> u64 {
     let test = "crash::plain::a_plain_table_takes_rows";
     let records = recorded(test, &folder, &[("DBMAIL_CRASH_SYNC", sync)]);
     check_record(&records, &before, &folder);
-    let (_kept, image) = true_folder();
+    let (_kept, image) = quick_folder();
     let mut lost = 0;
     for seed in 0..seeds() {
         let mut dice = Dice(seed);
