@@ -7,6 +7,8 @@
 mod plan;
 mod source;
 
+use std::sync::Arc;
+
 use super::{Begun, Fetch, Numbers};
 use crate::imap::response::{self, Code};
 use crate::imap::session::phase::Selected;
@@ -20,6 +22,9 @@ use crate::store::{
 };
 use plan::{Item, Plan, Text};
 use source::{Found, Source};
+
+/// Octets that the fields of a message usually have which clients show in a list.
+const FIELDS_BYTES_USUAL: usize = 1024;
 
 /// FETCH
 pub(super) fn begin(fetch: &Fetch, cx: &Cx<'_>) -> Begun {
@@ -100,7 +105,7 @@ struct Reading {
 #[derive(Debug)]
 struct Gather {
     octets: Vec<u8>,
-    filter: FieldFilter,
+    filter: Arc<FieldFilter>,
 }
 
 /// How far a row is.
@@ -344,15 +349,12 @@ impl Row {
                 self.send(part.content.start, part.content.end, cx);
                 Ok(())
             }
-            Ok(Found::Fields {
-                prefix,
-                header,
-                filter,
-            }) => {
+            Ok(Found::Fields { prefix, header }) => {
+                let filter = Arc::clone(&wanted.fields);
                 let end = header
                     .end
                     .min(header.start.saturating_add(HEADER_LOOK_BYTES_MAX));
-                let mut octets = Vec::new();
+                let mut octets = Vec::with_capacity(FIELDS_BYTES_USUAL);
                 select_fields(&prefix, &filter.names, filter.not, &mut octets);
                 match self.source.at_hand(header.start, end) {
                     Some(header) => {
@@ -429,7 +431,7 @@ impl Row {
             Some(gather) => {
                 gather.octets.extend_from_slice(&octets);
                 if reading.at == reading.end {
-                    let FieldFilter { names, not } = &gather.filter;
+                    let FieldFilter { names, not } = &*gather.filter;
                     let mut selected = Vec::new();
                     let is_message = matches!(
                         plan.items.get(self.item.wrapping_sub(1)),

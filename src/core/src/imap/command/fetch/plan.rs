@@ -1,11 +1,13 @@
 //! What a FETCH asks of the store, and what it writes of each message.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::imap::command::{Fetch, FetchItem, Numbers};
 use crate::imap::response;
 use crate::limits::FETCH_BY_PART_MESSAGES_MAX;
-use crate::mail::{Section, SectionText};
+use crate::mail::{FieldFilter, Section, SectionText};
 use crate::store::{FetchItems, UidSet};
 
 /// The items, in the order in which they are written.
@@ -39,6 +41,26 @@ pub(super) struct Text {
     pub(super) name: Name,
     pub(super) section: Section,
     pub(super) partial: Option<(u32, u32)>,
+    /// The fields that are wanted, of a section that is fields.
+    pub(super) fields: Arc<FieldFilter>,
+}
+
+impl Text {
+    fn new(name: Name, section: Section, partial: Option<(u32, u32)>) -> Self {
+        let (names, not) = match &section.text {
+            Some(SectionText::HeaderFields(names)) => (names.clone(), false),
+            Some(SectionText::HeaderFieldsNot(names)) => (names.clone(), true),
+            None | Some(SectionText::Header | SectionText::Text | SectionText::Mime) => {
+                (Vec::new(), false)
+            }
+        };
+        Self {
+            name,
+            section,
+            partial,
+            fields: Arc::new(FieldFilter { names, not }),
+        }
+    }
 }
 
 /// How an item is called in the reply.
@@ -84,13 +106,7 @@ impl Plan {
         }
         let mut marks = false;
         for item in &fetch.items {
-            let old = |name, text| {
-                Item::Text(Text {
-                    name: Name::Old(name),
-                    section: section(text),
-                    partial: None,
-                })
-            };
+            let old = |name, text| Item::Text(Text::new(Name::Old(name), section(text), None));
             items.push(match item {
                 FetchItem::Flags => Item::Flags,
                 FetchItem::Uid => Item::Uid,
@@ -115,11 +131,11 @@ impl Plan {
                     written,
                 } => {
                     marks |= !peek;
-                    Item::Text(Text {
-                        name: Name::Section(written.clone()),
-                        section: section.clone(),
-                        partial: *partial,
-                    })
+                    Item::Text(Text::new(
+                        Name::Section(written.clone()),
+                        section.clone(),
+                        *partial,
+                    ))
                 }
             });
         }

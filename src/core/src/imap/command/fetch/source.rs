@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::mail::{FieldFilter, Section, SectionText, Span, Structure, locate};
+use crate::mail::{Section, SectionText, Span, Structure, locate};
 use crate::store::Message;
 
 /// What of a message is at hand.
@@ -27,12 +27,8 @@ pub(super) enum Found {
     Nothing,
     /// It is these octets.
     Octets(Octets),
-    /// It is fields of the prefix and of a header in the content.
-    Fields {
-        prefix: Bytes,
-        header: Span,
-        filter: FieldFilter,
-    },
+    /// It is those fields that are wanted of the prefix and of a header in the content.
+    Fields { prefix: Bytes, header: Span },
 }
 
 /// Octets of the prefix, then octets of the content.
@@ -104,22 +100,16 @@ impl Source {
             return self.find_part(section);
         }
         let header = Span::new(0, self.header_size.min(self.content_size));
-        let fields = |names: &Vec<Vec<u8>>, not| Found::Fields {
-            prefix: self.prefix.clone(),
-            header,
-            filter: FieldFilter {
-                names: names.clone(),
-                not,
-            },
-        };
         let octets = |prefix: Bytes, content| Found::Octets(Octets { prefix, content });
         let whole = Span::new(0, self.content_size);
         Ok(match &section.text {
             None => octets(self.prefix.clone(), whole),
             Some(SectionText::Header) => octets(self.prefix.clone(), header),
             Some(SectionText::Text) => octets(Bytes::new(), Span::new(header.end, whole.end)),
-            Some(SectionText::HeaderFields(names)) => fields(names, false),
-            Some(SectionText::HeaderFieldsNot(names)) => fields(names, true),
+            Some(SectionText::HeaderFields(_) | SectionText::HeaderFieldsNot(_)) => Found::Fields {
+                prefix: self.prefix.clone(),
+                header,
+            },
             Some(SectionText::Mime) => Found::Nothing,
         })
     }
@@ -141,10 +131,9 @@ impl Source {
                 prefix: Bytes::new(),
                 content: located.span,
             }),
-            Some(filter) => Found::Fields {
+            Some(_) => Found::Fields {
                 prefix: Bytes::new(),
                 header: located.span,
-                filter,
             },
         })
     }
