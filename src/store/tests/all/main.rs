@@ -3,4 +3,7 @@
 mod contract;
 mod crash;
 mod files;
+mod life;
 mod together;
+mod uploads;
+mod world;
