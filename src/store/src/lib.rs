@@ -14,6 +14,8 @@ mod cutter;
 mod db;
 mod driver;
 mod engine;
+#[cfg(test)]
+mod faults;
 mod hub;
 mod migrate;
 mod pack;

@@ -235,7 +235,7 @@ fn write_loop(mut db: Db<Sqlite>, queue: &Queue<Write>) {
 }
 
 /// Links a batch; when it fails, each by itself, so that none fails for another's sake.
-async fn link_all<C: Connection>(
+pub(crate) async fn link_all<C: Connection>(
     db: &mut Db<C>,
     links: &[Link],
     replies: Vec<oneshot::Sender<Reply>>,
@@ -248,32 +248,28 @@ async fn link_all<C: Connection>(
     };
     let all = db.transact(&LinkBatch(links)).await;
     db.shared.tally.batches.fetch_add(1, Ordering::Relaxed);
-    match all {
-        Ok(answers) => {
-            for (reply, answer) in replies.into_iter().zip(answers) {
-                // Who asked may be gone; it is done all the same.
-                let _ = reply.send(answer);
-            }
-        }
-        Err(error) if links.len() == 1 => {
-            let refused = refusal(error);
-            for reply in replies {
-                let _ = reply.send(Err(refused.clone()));
-            }
-        }
+    let answers: Vec<Reply> = match all {
+        Ok(answers) => answers,
+        Err(error) if links.len() == 1 => vec![Err(refusal(error))],
         Err(error) => {
             tracing::debug!(?error, "a batch failed; each message by itself");
-            for (link, reply) in links.iter().zip(replies) {
+            let mut answers = Vec::with_capacity(links.len());
+            for link in links {
                 let one = db.transact(&LinkBatch(std::slice::from_ref(link))).await;
                 let answer = one.map_err(refusal);
-                let answer =
-                    answer.and_then(|mut all| all.pop().unwrap_or(Err(Refusal::Unavailable)));
-                let _ = reply.send(answer);
+                answers.push(
+                    answer.and_then(|mut all| all.pop().unwrap_or(Err(Refusal::Unavailable))),
+                );
             }
+            answers
         }
-    }
+    };
     let statements = db.take_statements();
     db.shared.tally.spent(name, statements);
+    for (reply, answer) in replies.into_iter().zip(answers) {
+        // Who asked may be gone; it is done all the same.
+        let _ = reply.send(answer);
+    }
 }
 
 /// Beside the running service: hears of other processes' changes, and sweeps.
@@ -328,7 +324,8 @@ impl Store {
     pub async fn apply(&self, request: Request, upload: Option<Upload>) -> Reply {
         let name = request.name();
         let begun = Instant::now();
-        let reply = self.answer(name, request, upload).await;
+        // Boxed: an upload's state would make every caller's future large.
+        let reply = Box::pin(self.answer(name, request, upload)).await;
         let failed = matches!(
             reply,
             Err(Refusal::Unavailable | Refusal::Damaged(_) | Refusal::OutcomeUnknown)

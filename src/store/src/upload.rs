@@ -209,7 +209,7 @@ fn head_size(scanned: &Scanned) -> usize {
 
 /// A message that is held whole. Also says whether it had to be stored as one opaque whole, because its parts did not go
 /// together again.
-fn prepare(octets: &Bytes, scanned: &Scanned, hash: [u8; 32]) -> (Prepared, bool) {
+pub(crate) fn prepare(octets: &Bytes, scanned: &Scanned, hash: [u8; 32]) -> (Prepared, bool) {
     let head = octets.slice(..head_size(scanned).min(octets.len()));
     let segments = cut_whole(octets, scanned, head.len());
     let prepared = outline(scanned, hash, head.clone(), segments);

@@ -4,10 +4,14 @@
 //! store acts on ([`Failure`]). The futures of an embedded database are ready at once; those of a database over a network
 //! wait for it.
 
+#[cfg(test)]
+mod faulty;
 mod run;
 mod sqlite;
 mod value;
 
+#[cfg(test)]
+pub(crate) use faulty::{Fault, Faulty};
 pub(crate) use run::{Queue, block_on};
 pub(crate) use sqlite::{Sqlite, SqliteFile};
 pub(crate) use value::{Row, Rows, Value, values};

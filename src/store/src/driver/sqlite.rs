@@ -54,7 +54,7 @@ impl SqliteFile {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(Failure::Other(format!("{}: {error}", self.0.display()))),
         }
-        let mut made = Sqlite::open(self, true)?;
+        let made = Sqlite::open(self, true)?;
         made.pragma("page_size", i64::from(PAGE_BYTES))?;
         made.pragma("application_id", i64::from(APPLICATION_ID))?;
         made.run("PRAGMA journal_mode = WAL")
@@ -81,7 +81,7 @@ impl Sqlite {
     /// Opens a database that exists.
     pub(crate) fn open(file: &SqliteFile, writes: bool) -> Result<Self, Failure> {
         let handle = Self::connect(&file.0)?;
-        let mut made = Self {
+        let made = Self {
             handle,
             file: file.clone(),
             writes,
@@ -95,7 +95,7 @@ impl Sqlite {
         Handle::open_with_flags(path, flags).map_err(failure)
     }
 
-    fn prepare(&mut self) -> Result<(), Failure> {
+    fn prepare(&self) -> Result<(), Failure> {
         let wait = Duration::from_millis(BUSY_MILLISECONDS);
         self.handle.busy_timeout(wait).map_err(failure)?;
         self.handle
@@ -113,21 +113,21 @@ impl Sqlite {
         self.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
     }
 
-    fn pragma(&mut self, name: &str, value: i64) -> Result<(), Failure> {
+    fn pragma(&self, name: &str, value: i64) -> Result<(), Failure> {
         self.run(&format!("PRAGMA {name} = {value}"))
     }
 
-    fn run(&mut self, sql: &str) -> Result<(), Failure> {
+    fn run(&self, sql: &str) -> Result<(), Failure> {
         self.handle.execute_batch(sql).map_err(failure)
     }
 
     /// Runs a migration's statement.
-    pub(crate) fn define(&mut self, sql: &str) -> Result<(), Failure> {
+    pub(crate) fn define(&self, sql: &str) -> Result<(), Failure> {
         self.run(sql)
     }
 
     /// A number that SQLite keeps for us or about the file.
-    pub(crate) fn pragma_value(&mut self, name: &str) -> Result<i64, Failure> {
+    pub(crate) fn pragma_value(&self, name: &str) -> Result<i64, Failure> {
         let sql = format!("PRAGMA {name}");
         self.handle
             .query_row(&sql, [], |row| row.get(0))
@@ -135,13 +135,13 @@ impl Sqlite {
     }
 
     /// Whether the file is a database of ours, or an empty one.
-    pub(crate) fn is_ours(&mut self) -> Result<bool, Failure> {
+    pub(crate) fn is_ours(&self) -> Result<bool, Failure> {
         let id = self.pragma_value("application_id")?;
         Ok(id == i64::from(APPLICATION_ID))
     }
 
     /// Whether a table is there.
-    pub(crate) fn has_table(&mut self, name: &str) -> Result<bool, Failure> {
+    pub(crate) fn has_table(&self, name: &str) -> Result<bool, Failure> {
         let sql = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?1";
         let count: i64 = self
             .handle
@@ -151,7 +151,7 @@ impl Sqlite {
     }
 
     /// How many tables there are.
-    pub(crate) fn table_count(&mut self) -> Result<i64, Failure> {
+    pub(crate) fn table_count(&self) -> Result<i64, Failure> {
         let sql = "SELECT count(*) FROM sqlite_master WHERE type = 'table'";
         self.handle
             .query_row(sql, [], |row| row.get(0))
@@ -159,14 +159,14 @@ impl Sqlite {
     }
 
     /// Moves the write-ahead log into the file.
-    pub(crate) fn checkpoint(&mut self) {
+    pub(crate) fn checkpoint(&self) {
         // Another process may be reading; then it is done by whoever closes last.
         if let Err(error) = self.run("PRAGMA wal_checkpoint(TRUNCATE)") {
             tracing::debug!(%error, "the write-ahead log stays");
         }
     }
 
-    fn fetch(&mut self, sql: &str, values: &[Value], octets_max: u64) -> rusqlite::Result<Rows> {
+    fn fetch(&self, sql: &str, values: &[Value], octets_max: u64) -> rusqlite::Result<Rows> {
         let mut statement = self.handle.prepare_cached(sql)?;
         let width = statement.column_count();
         let mut answer = Rows::new(width);

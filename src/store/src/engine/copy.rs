@@ -99,7 +99,7 @@ impl<C: Connection> Db<C> {
             arrived.push((Entry::Gone, copied.from.clone()));
             copied.gone = Some(modseq);
         }
-        self.log(target.mailbox, modseq, &arrived).await?;
+        self.log(target.mailbox, modseq, arrived).await?;
         if moves && target.mailbox != source {
             let gone = ModSeq(self.lock_state(source).await?.0 + 1);
             self.take_away(source, gone, &taken, Why::Moved, true)
@@ -108,7 +108,7 @@ impl<C: Connection> Db<C> {
                 let back = values![owner.quota_root, -taken.octets, -count];
                 self.execute(Sql::QuotaMove, &back).await?;
             }
-            self.log(source, gone, &[(Entry::Gone, copied.from.clone())])
+            self.log(source, gone, vec![(Entry::Gone, copied.from.clone())])
                 .await?;
             copied.gone = Some(gone);
         }

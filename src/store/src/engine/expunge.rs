@@ -91,7 +91,7 @@ impl<C: Connection> Db<C> {
         self.execute(Sql::QuotaMove, &back).await?;
         let state = values![mailbox.0, true, -count, -unseen, -count, -octets];
         self.execute(Sql::StateChanged, &state).await?;
-        self.log(mailbox, modseq, &[(Entry::Gone, expunged.clone())])
+        self.log(mailbox, modseq, vec![(Entry::Gone, expunged.clone())])
             .await?;
         Ok(Answer::Expunged(expunged, Some(modseq)))
     }

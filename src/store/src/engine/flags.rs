@@ -133,7 +133,7 @@ impl<C: Connection> Db<C> {
             .into_values()
             .map(|(number, set)| (Entry::KeywordOff(number), set));
         let entries: Vec<_> = system.chain(on).chain(off).collect();
-        self.log(mailbox, modseq, &entries).await?;
+        self.log(mailbox, modseq, entries).await?;
         done.modseq = Some(modseq);
         Ok(Answer::Stored(done))
     }

@@ -12,7 +12,7 @@ use dbmail_core::store::{
 
 use super::copy::{NO_UIDS, Target};
 use super::flags::TOO_MANY_KEYWORDS;
-use super::log::Entry;
+use super::log::{Entry, Logged};
 use super::name_key;
 use crate::content::{Body, Prepared};
 use crate::db::{Db, Error, Work};
@@ -524,7 +524,7 @@ impl<C: Connection> Db<C> {
         let count = arrived.iter().map(|a| a.places.len()).sum::<usize>();
         let mut email = self.ids(Kind::Email, u32::try_from(count).unwrap_or(u32::MAX))?;
         let (mut emails, mut messages, mut marks) = (Vec::new(), Vec::new(), Vec::new());
-        let mut logs: Vec<(MailboxId, ModSeq, Vec<(Entry, UidSet)>)> = Vec::new();
+        let mut logs = Vec::with_capacity(arrived.len());
         for Arrived {
             mailbox,
             modseq,
@@ -570,15 +570,15 @@ impl<C: Connection> Db<C> {
             }
             let set = |uids: Vec<u32>| UidSet::from_ranges(uids.into_iter().map(|n| n..=n));
             let entries = entries.into_iter().map(|(entry, uids)| (entry, set(uids)));
-            logs.push((*mailbox, *modseq, entries.collect()));
+            logs.push(Logged {
+                mailbox: *mailbox,
+                modseq: *modseq,
+                entries: entries.collect(),
+            });
         }
         self.many(Sql::EmailInsert, emails).await?;
         self.many(Sql::MessageInsert, messages).await?;
         self.many(Sql::KeywordMarkOne, marks).await?;
-        let logs: Vec<_> = logs
-            .iter()
-            .map(|(m, modseq, e)| (*m, *modseq, e.as_slice()))
-            .collect();
         self.log_many(&logs).await
     }
 

@@ -29,6 +29,14 @@ pub(super) enum Entry {
     Gone,
 }
 
+/// One change of a mailbox, for its log.
+pub(super) struct Logged {
+    pub(super) mailbox: MailboxId,
+    /// As its counter row gave it.
+    pub(super) modseq: ModSeq,
+    pub(super) entries: Vec<(Entry, UidSet)>,
+}
+
 impl Entry {
     const fn codes(self) -> (i64, SystemFlags, SystemFlags, Option<i64>) {
         const NONE: SystemFlags = SystemFlags::NONE;
@@ -54,17 +62,19 @@ fn kind(code: i64) -> Result<ChangeKind, Failure> {
 }
 
 impl<C: Connection> Db<C> {
-    /// Writes changes of mailboxes, each under the MODSEQ that its counter row gave.
-    pub(super) async fn log_many(
-        &mut self,
-        changes: &[(MailboxId, ModSeq, &[(Entry, UidSet)])],
-    ) -> Result<(), Error> {
+    /// Writes changes of mailboxes.
+    pub(super) async fn log_many(&mut self, changes: &[Logged]) -> Result<(), Error> {
         let change_id = self.change_id()?;
         let now = self.now().0;
         let mut rows: Vec<Vec<Value>> = Vec::new();
-        for (mailbox, modseq, entries) in changes {
+        for Logged {
+            mailbox,
+            modseq,
+            entries,
+        } in changes
+        {
             let mut ordinal = 0u32;
-            for (entry, uids) in *entries {
+            for (entry, uids) in entries {
                 let (code, on, off, keyword) = entry.codes();
                 for piece in uid_bytes::pieces(uids) {
                     rows.push(
@@ -98,9 +108,14 @@ impl<C: Connection> Db<C> {
         &mut self,
         mailbox: MailboxId,
         modseq: ModSeq,
-        entries: &[(Entry, UidSet)],
+        entries: Vec<(Entry, UidSet)>,
     ) -> Result<(), Error> {
-        self.log_many(&[(mailbox, modseq, entries)]).await
+        self.log_many(&[Logged {
+            mailbox,
+            modseq,
+            entries,
+        }])
+        .await
     }
 
     /// `Request::Changes`. The counter row is read first; what is above its MODSEQ is not there yet.

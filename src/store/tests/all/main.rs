@@ -1,5 +1,6 @@
 //! Tests of the store from outside, in one binary.
 
+mod budget;
 mod contract;
 mod crash;
 mod files;

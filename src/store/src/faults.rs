@@ -1,0 +1,289 @@
+//! What the store does when the database fails: tests with connections that fail as they are told.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use dbmail_core::mail::Scanner;
+use dbmail_core::store::{
+    AccountId, Answer, FlagChange, Flags, MailboxName, Outcome, Recipient, Refusal, Reply, Request,
+    SystemFlags, Timestamp, Uid, UidSet,
+};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use crate::db::{Db, Error, refusal};
+use crate::driver::{Fault, Faulty, Sqlite, block_on, values};
+use crate::engine::{Admin, AdminDone, Change, Link, LinkKind};
+use crate::migrate;
+use crate::settings::Settings;
+use crate::shared::Shared;
+use crate::sql::Sql;
+use crate::{NewUser, store, upload};
+
+struct World {
+    db: Db<Faulty<Sqlite>>,
+    account: AccountId,
+    _folder: TempDir,
+}
+
+impl World {
+    /// A store with one user, whose connection will fail so.
+    fn new(faults: &[Fault]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("mail.db").display());
+        let settings = Settings {
+            url,
+            ..Settings::default()
+        };
+        migrate::migrate(&settings, false).unwrap();
+        let file = migrate::file(&settings.url).unwrap();
+        let shared = Arc::new(Shared::new(&settings));
+        let mut db = Db::new(migrate::open(&file).unwrap(), Arc::clone(&shared));
+        let user = NewUser {
+            name: "alice".to_owned(),
+            password_hash: None,
+            addresses: Vec::new(),
+            quota_bytes: None,
+        };
+        let added = block_on(db.transact(&Admin::Add(user))).unwrap();
+        let AdminDone::Added(account) = added else {
+            panic!("{added:?}")
+        };
+        let mut world = Self {
+            db: Db::new(Faulty::new(migrate::open(&file).unwrap(), []), shared),
+            account,
+            _folder: folder,
+        };
+        // Every kind of id is at hand, so that the faults meet what they are meant for.
+        world.link(vec![world.append("first")]);
+        let connection = migrate::open(&file).unwrap();
+        world.db = Db::new(
+            Faulty::new(connection, faults.iter().copied()),
+            Arc::clone(&world.db.shared),
+        );
+        world
+    }
+
+    fn message(octets: &str) -> crate::content::Prepared {
+        let mut scanner = Scanner::new();
+        scanner.feed(octets.as_bytes());
+        let octets = Bytes::copy_from_slice(octets.as_bytes());
+        let hash = *blake3::hash(&octets).as_bytes();
+        upload::prepare(&octets, &scanner.finish(), hash).0
+    }
+
+    fn append(&self, text: &str) -> Link {
+        let kind = LinkKind::Append {
+            account: self.account,
+            name: MailboxName::inbox(),
+            flags: Flags::default(),
+            date: None,
+        };
+        Link {
+            message: Self::message(text),
+            kind,
+        }
+    }
+
+    fn delivery(&self, text: &str) -> Link {
+        let recipient = Recipient {
+            account: self.account,
+            address: Bytes::from_static(b"alice"),
+            mailbox: MailboxName::inbox(),
+            flags: Flags::default(),
+            prefix: Bytes::new(),
+        };
+        let kind = LinkKind::Deliver {
+            reverse_path: Bytes::new(),
+            received: Timestamp(0),
+            recipients: vec![recipient],
+        };
+        Link {
+            message: Self::message(text),
+            kind,
+        }
+    }
+
+    fn link(&mut self, links: Vec<Link>) -> Vec<Reply> {
+        let (senders, receivers): (Vec<_>, Vec<_>) =
+            links.iter().map(|_| oneshot::channel()).unzip();
+        block_on(store::link_all(&mut self.db, &links, senders));
+        receivers
+            .into_iter()
+            .map(|r| block_on(r).unwrap())
+            .collect()
+    }
+
+    fn change(&mut self, request: Request) -> Reply {
+        block_on(self.db.transact(&Change(request))).map_err(refusal)
+    }
+
+    fn messages(&mut self) -> i64 {
+        let found = block_on(self.db.status(self.account, &MailboxName::inbox())).unwrap();
+        let Answer::Status(status) = found else {
+            panic!("{found:?}")
+        };
+        i64::from(status.messages)
+    }
+
+    fn flag(&mut self) -> Request {
+        let found = block_on(self.db.status(self.account, &MailboxName::inbox())).unwrap();
+        let Answer::Status(status) = found else {
+            panic!("{found:?}")
+        };
+        Request::Store {
+            mailbox: status.id,
+            uids: UidSet::range(Uid::MIN, Uid::MAX),
+            how: FlagChange::Add,
+            flags: Flags {
+                system: SystemFlags::FLAGGED,
+                ..Flags::default()
+            },
+            unchanged_since: None,
+        }
+    }
+
+    fn tally(&self) -> (u64, u64) {
+        let tally = &self.db.shared.tally;
+        (
+            tally.retries.load(Ordering::Relaxed),
+            tally.asked.load(Ordering::Relaxed),
+        )
+    }
+}
+
+fn is_second(reply: &Reply) -> bool {
+    matches!(reply, Ok(Answer::Appended { uid, .. }) if uid.number() == 2)
+}
+
+#[test]
+fn a_commit_that_happened_and_whose_reply_was_lost_is_not_done_again() {
+    let mut world = World::new(&[Fault::LostAfter]);
+    let replies = world.link(vec![world.append("second")]);
+    assert!(is_second(&replies[0]), "{replies:?}");
+    assert_eq!((world.messages(), world.tally()), (2, (0, 1)));
+}
+
+#[test]
+fn a_commit_that_did_not_happen_and_whose_reply_was_lost_is_done_again() {
+    let mut world = World::new(&[Fault::LostBefore]);
+    let replies = world.link(vec![world.append("second")]);
+    assert!(is_second(&replies[0]), "{replies:?}");
+    assert_eq!((world.messages(), world.tally()), (2, (1, 1)));
+}
+
+#[test]
+fn a_lost_commit_of_an_account_is_asked_about_in_its_log() {
+    for fault in [Fault::LostAfter, Fault::LostBefore] {
+        let mut world = World::new(&[fault]);
+        let name = MailboxName::new("new").unwrap();
+        let create = Request::Create {
+            account: world.account,
+            name,
+            special_use: None,
+        };
+        assert_eq!(world.change(create.clone()), Ok(Answer::Done));
+        assert_eq!(world.change(create), Err(Refusal::AlreadyExists));
+    }
+}
+
+#[test]
+fn when_nobody_can_be_asked_the_outcome_is_unknown() {
+    let mut faults = vec![Fault::LostAfter];
+    faults.extend([Fault::NoConnection; 5]);
+    let mut world = World::new(&faults);
+    let flag = world.flag();
+    assert_eq!(world.change(flag), Err(Refusal::OutcomeUnknown));
+}
+
+#[test]
+fn a_database_that_comes_back_in_time_is_asked() {
+    let mut world = World::new(&[Fault::LostAfter, Fault::NoConnection, Fault::NoConnection]);
+    let flag = world.flag();
+    let Ok(Answer::Stored(stored)) = world.change(flag.clone()) else {
+        panic!("not stored")
+    };
+    assert_eq!(stored.changed.len(), 1);
+    let Ok(Answer::Stored(again)) = world.change(flag) else {
+        panic!("not stored")
+    };
+    assert_eq!((again.changed.len(), again.unchanged.len()), (0, 1));
+}
+
+#[test]
+fn a_repeat_after_an_unknown_outcome_is_recognised() {
+    let mut faults = vec![Fault::LostAfter];
+    faults.extend([Fault::NoConnection; 5]);
+    let mut world = World::new(&faults);
+    let text = "Received: x\r\n\r\ntext";
+    let replies = world.link(vec![world.delivery(text)]);
+    assert_eq!(replies, [Err(Refusal::OutcomeUnknown)]);
+    let replies = world.link(vec![world.delivery(text)]);
+    let Ok(Answer::Delivered(outcomes)) = &replies[0] else {
+        panic!("{replies:?}")
+    };
+    assert!(
+        matches!(outcomes[..], [Outcome::Stored { repeat: true, .. }]),
+        "{outcomes:?}"
+    );
+    assert_eq!(world.messages(), 2);
+}
+
+#[test]
+fn locks_and_conflicts_are_tried_again_and_not_for_ever() {
+    let mut world = World::new(&[Fault::Busy, Fault::CommitBusy, Fault::Busy]);
+    assert!(is_second(&world.link(vec![world.append("second")])[0]));
+    assert_eq!((world.messages(), world.tally()), (2, (3, 0)));
+    let mut world = World::new(&[Fault::Busy; 6]);
+    let flag = world.flag();
+    assert_eq!(world.change(flag), Err(Refusal::Unavailable));
+    assert_eq!(world.tally(), (5, 0));
+}
+
+#[test]
+fn a_batch_that_fails_is_linked_one_by_one() {
+    let mut world = World::new(&[
+        Fault::Statement("MessageInsert"),
+        Fault::Statement("LogInsert"),
+    ]);
+    let links = ["a", "b", "c"].map(|text| world.append(text));
+    let replies = world.link(links.into());
+    // The batch failed, then the first by itself; the others are in.
+    assert_eq!(replies[0], Err(Refusal::Unavailable));
+    assert!(replies[1].is_ok() && replies[2].is_ok(), "{replies:?}");
+    assert_eq!(world.messages(), 3);
+}
+
+#[test]
+fn a_transaction_that_fails_midway_leaves_nothing() {
+    for statement in ["MessageSetFlags", "StateChanged", "LogInsert"] {
+        let mut world = World::new(&[Fault::Statement(statement)]);
+        let flag = world.flag();
+        assert_eq!(
+            world.change(flag.clone()),
+            Err(Refusal::Unavailable),
+            "{statement}"
+        );
+        let Ok(Answer::Stored(stored)) = world.change(flag) else {
+            panic!("not stored")
+        };
+        assert_eq!(stored.changed.len(), 1, "{statement}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "locks")]
+fn the_lock_order_is_asserted() {
+    struct Backwards;
+    impl crate::db::Work for Backwards {
+        type Done = ();
+        async fn run<C: crate::driver::Connection>(&self, db: &mut Db<C>) -> Result<(), Error> {
+            db.query(Sql::StateLock, &values![5i64]).await?;
+            db.query(Sql::StateLock, &values![4i64]).await?;
+            Ok(())
+        }
+    }
+    let mut world = World::new(&[]);
+    drop(block_on(world.db.transact(&Backwards)));
+}
