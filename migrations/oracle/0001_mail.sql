@@ -321,7 +321,7 @@ CREATE INDEX ix_part_last_seen ON part (last_seen);
 CREATE TABLE part_chunk (
     part         NUMBER(19)          NOT NULL,
     ordinal      NUMBER(10)          NOT NULL,       -- 0, 1, ...
-    packing      NUMBER(10)          NOT NULL,       -- 0 as it is, 1 zstd
+    packing      NUMBER(10)          NOT NULL,       -- 0 as it is, 1 zstd, 2 DEFLATE
     octets       BLOB                NOT NULL,
     CONSTRAINT pk_part_chunk PRIMARY KEY (part, ordinal),
     CONSTRAINT fk_part_chunk_part FOREIGN KEY (part) REFERENCES part (id)
@@ -428,7 +428,7 @@ CREATE TABLE keyword (
 );
 
 -- Which messages have a keyword, keyed so that one keyword's messages lie together. No foreign key to the
--- message: it would need a second index, and only EXPUNGE, which holds the counter row, ends both.
+-- message: it would need a second index, and a message that is gone keeps its keywords until it is purged.
 CREATE TABLE message_keyword (
     mailbox      NUMBER(19)          NOT NULL,
     kw_number    NUMBER(10)          NOT NULL,

@@ -333,7 +333,7 @@ CREATE INDEX ix_part_last_seen ON part (last_seen);
 CREATE TABLE part_chunk (
     part         bigint  NOT NULL,
     ordinal      integer NOT NULL,       -- 0, 1, ...
-    packing      integer NOT NULL,       -- 0 as it is, 1 zstd
+    packing      integer NOT NULL,       -- 0 as it is, 1 zstd, 2 DEFLATE
     octets       bytea   NOT NULL,
     CONSTRAINT pk_part_chunk PRIMARY KEY (part, ordinal),
     CONSTRAINT fk_part_chunk_part FOREIGN KEY (part) REFERENCES part (id),
@@ -445,7 +445,7 @@ CREATE TABLE keyword (
 );
 
 -- Which messages have a keyword, keyed so that one keyword's messages lie together. No foreign key to the
--- message: it would need a second index, and only EXPUNGE, which holds the counter row, ends both.
+-- message: it would need a second index, and a message that is gone keeps its keywords until it is purged.
 CREATE TABLE message_keyword (
     mailbox      bigint  NOT NULL,
     kw_number    integer NOT NULL,

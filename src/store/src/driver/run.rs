@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
@@ -29,31 +29,27 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Jobs waiting for a thread. Its length is bounded by what feeds it: a session has one request under way at a time.
-pub(crate) struct Queue<T> {
-    waiting: Mutex<Waiting<T>>,
-    came: Condvar,
-}
+pub(crate) struct Queue<T>(Mutex<Waiting<T>>);
 
 struct Waiting<T> {
     jobs: VecDeque<T>,
+    /// Threads without a job. The last to become idle is the first to work again: its connection's cache is warm.
+    idle: Vec<Thread>,
     closed: bool,
 }
 
 impl<T> Queue<T> {
     pub(crate) const fn new() -> Self {
-        let waiting = Waiting {
+        Self(Mutex::new(Waiting {
             jobs: VecDeque::new(),
+            idle: Vec::new(),
             closed: false,
-        };
-        Self {
-            waiting: Mutex::new(waiting),
-            came: Condvar::new(),
-        }
+        }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
         // A list of jobs is whole whatever its users did.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts a job in; gives it back when the queue is closed.
@@ -63,25 +59,31 @@ impl<T> Queue<T> {
             return Err(job);
         }
         waiting.jobs.push_back(job);
+        let thread = waiting.idle.pop();
         drop(waiting);
-        self.came.notify_one();
+        if let Some(thread) = thread {
+            thread.unpark();
+        }
         Ok(())
     }
 
     /// The next job; waits for it. `None` when the queue is closed and empty.
     pub(crate) fn pop(&self) -> Option<T> {
-        let mut waiting = self.lock();
+        let this = std::thread::current();
         loop {
+            let mut waiting = self.lock();
+            // Woken for no job, it may still stand among the idle.
+            waiting.idle.retain(|thread| thread.id() != this.id());
             if let Some(job) = waiting.jobs.pop_front() {
                 return Some(job);
             }
             if waiting.closed {
                 return None;
             }
-            waiting = self
-                .came
-                .wait(waiting)
-                .unwrap_or_else(PoisonError::into_inner);
+            waiting.idle.push(this.clone());
+            drop(waiting);
+            // Who takes us from the idle leaves a token: it is not missed when it comes before we park.
+            std::thread::park();
         }
     }
 
@@ -102,8 +104,13 @@ impl<T> Queue<T> {
 
     /// Takes no more jobs; those that wait are still done.
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
-        self.came.notify_all();
+        let mut waiting = self.lock();
+        waiting.closed = true;
+        let idle = std::mem::take(&mut waiting.idle);
+        drop(waiting);
+        for thread in idle {
+            thread.unpark();
+        }
     }
 }
 
@@ -132,6 +139,30 @@ mod tests {
         }
         assert_eq!(queue.pop_while(|n| n % 2 == 1), vec![1, 3]);
         assert_eq!(queue.len(), 2);
+    }
+
+    #[test]
+    fn every_job_is_done_once_by_some_thread() {
+        let (queue, done) = (Arc::new(Queue::new()), Arc::new(Mutex::new(Vec::new())));
+        let work = || {
+            let (queue, done) = (Arc::clone(&queue), Arc::clone(&done));
+            std::thread::spawn(move || {
+                while let Some(job) = queue.pop() {
+                    done.lock().unwrap().push(job);
+                }
+            })
+        };
+        let threads: Vec<_> = (0..4).map(|_| work()).collect();
+        for n in 0..10_000 {
+            queue.push(n).unwrap();
+        }
+        queue.close();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        let mut done = done.lock().unwrap().clone();
+        done.sort_unstable();
+        assert_eq!(done, (0..10_000).collect::<Vec<_>>());
     }
 
     #[test]

@@ -21,7 +21,7 @@ const PREPARED_MAX: usize = 256;
 /// Page cache of the connection that writes, in KiB.
 const WRITER_CACHE_KIB: i64 = 64 * 1024;
 /// Page cache of each connection that reads, in KiB.
-const READER_CACHE_KIB: i64 = 16 * 1024;
+const READER_CACHE_KIB: i64 = 32 * 1024;
 /// Pages in the write-ahead log after which a commit moves them into the file: 32 MiB, so that a burst of deliveries is not
 /// held up by it every few milliseconds.
 const CHECKPOINT_PAGES: i64 = 4_096;
