@@ -147,6 +147,9 @@ class Client:
                 return []
             out = []
             for _, items in imap.must(b"FETCH 1:* (FLAGS BODY.PEEK[])").fetches():
+                if b"BODY[]" not in items:
+                    # Another session's change of flags, told in between.
+                    continue
                 flags = sorted(f for f in items[b"FLAGS"] if f.upper() != b"\\RECENT")
                 out.append((bytes(items[b"BODY[]"]), flags))
             imap.logout()
