@@ -381,7 +381,7 @@ def does_not_read(case):
     first = streams[0]
     reply = first.finish(b"f")
     expect(reply.ok or b"EXPUNGEISSUED" in reply.tagged, f"{reply.tagged!r}")
-    got = len(reply.fetches())
+    got = sum(1 for _, items in reply.fetches() if b"BODY[]" in items)
     expect(got >= case.options.big - 1, f"{got} messages of {case.options.big} came")
     for imap in streams:
         imap.close()
