@@ -331,7 +331,7 @@ CREATE INDEX ix_part_last_seen ON part (last_seen);
 CREATE TABLE part_chunk (
     part         bigint          NOT NULL,
     ordinal      integer         NOT NULL,     -- 0, 1, ...
-    packing      integer         NOT NULL,     -- 0 as it is, 1 zstd, 2 DEFLATE
+    packing      integer         NOT NULL,     -- 0 as it is, 1 zstd, 2 DEFLATE, 3 base64, 4 both
     octets       mediumblob      NOT NULL,
     CONSTRAINT pk_part_chunk PRIMARY KEY (part, ordinal),
     CONSTRAINT fk_part_chunk_part FOREIGN KEY (part) REFERENCES part (id),

@@ -321,7 +321,7 @@ CREATE INDEX ix_part_last_seen ON part (last_seen);
 CREATE TABLE part_chunk (
     part         NUMBER(19)          NOT NULL,
     ordinal      NUMBER(10)          NOT NULL,       -- 0, 1, ...
-    packing      NUMBER(10)          NOT NULL,       -- 0 as it is, 1 zstd, 2 DEFLATE
+    packing      NUMBER(10)          NOT NULL,       -- 0 as it is, 1 zstd, 2 DEFLATE, 3 base64, 4 both
     octets       BLOB                NOT NULL,
     CONSTRAINT pk_part_chunk PRIMARY KEY (part, ordinal),
     CONSTRAINT fk_part_chunk_part FOREIGN KEY (part) REFERENCES part (id)
