@@ -145,9 +145,7 @@ impl Plan {
     pub(crate) fn know_row(&self, message: &Message, known: &mut Known) {
         known.0.clear();
         known.0.resize(self.leaves.len(), None);
-        let size = message
-            .content_size
-            .saturating_add(message.prefix.len() as u64);
+        let size = message.size;
         for (index, leaf) in self.leaves.iter().enumerate() {
             let value = match leaf {
                 Leaf::Flag(flag, has) => message.flags.system.contains(*flag) == *has,

@@ -160,11 +160,13 @@ pub struct Message {
     pub date: InternalDate,
     /// When it came into this mailbox (RFC 8514).
     pub saved: Timestamp,
-    /// Its content.
+    /// RFC822.SIZE: octets of prefix and content.
+    pub size: u64,
+    /// Its content; means nothing in a narrow page, as the next three.
     pub content: ContentId,
     /// Trace fields of this recipient.
     pub prefix: Bytes,
-    /// Octets of the content (RFC822.SIZE is this plus the prefix).
+    /// Octets of the content.
     pub content_size: u64,
     /// Octets of the content's header, its blank line included.
     pub header_size: u64,

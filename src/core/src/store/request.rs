@@ -38,6 +38,9 @@ impl SpecialUse {
 pub struct FetchItems {
     /// Flags with keywords.
     pub flags: bool,
+    /// What reading the message's octets needs: its content, its prefix, and the sizes of both. A page with none of the columns
+    /// from here on is narrow, and much cheaper: [`FetchItems::is_narrow`].
+    pub place: bool,
     /// The ENVELOPE in its compact form.
     pub envelope: bool,
     /// The BODYSTRUCTURE in its compact form.
@@ -46,6 +49,14 @@ pub struct FetchItems {
     pub header: bool,
     /// The whole content, where it has at most [`crate::limits::INLINE_CONTENT_BYTES_MAX`] octets.
     pub content: bool,
+}
+
+impl FetchItems {
+    /// Only what a message's own row says: [`super::Message`]'s `content`, `prefix`, `content_size` and `header_size` mean nothing then.
+    #[must_use]
+    pub const fn is_narrow(self) -> bool {
+        !(self.place || self.envelope || self.structure || self.header || self.content)
+    }
 }
 
 /// One recipient of a delivery.

@@ -8,7 +8,7 @@ use dbmail_core::limits::{
 };
 use dbmail_core::store::{
     Answer, ContentId, FetchItems, Flags, InternalDate, Keyword, MailboxId, Message, ModSeq, Page,
-    Timestamp, Uid, UidSet,
+    SystemFlags, Timestamp, Uid, UidSet,
 };
 
 use super::open::{flags, keyword};
@@ -93,7 +93,7 @@ impl<C: Connection> Db<C> {
         items: FetchItems,
         rows_max: usize,
     ) -> Result<Draft, Error> {
-        let wide = items.envelope || items.structure || items.header || items.content;
+        let wide = !items.is_narrow();
         let mut draft = Draft {
             messages: BTreeMap::new(),
             heads: BTreeMap::new(),
@@ -107,21 +107,30 @@ impl<C: Connection> Db<C> {
                 draft.through = draft.messages.last_key_value().map(|(uid, _)| *uid);
                 break;
             }
-            let values = values![
-                mailbox.0,
-                low,
-                high,
-                room as u64,
-                items.envelope,
-                items.structure,
-                items.header || items.content
-            ];
-            let mut rows = self.query_some(Sql::FetchPage, &values, left).await?;
+            let mut rows = if wide {
+                let values = values![
+                    mailbox.0,
+                    low,
+                    high,
+                    room as u64,
+                    items.envelope,
+                    items.structure,
+                    items.header || items.content
+                ];
+                self.query_some(Sql::FetchPage, &values, left).await?
+            } else {
+                let values = values![mailbox.0, low, high, room as u64];
+                self.query_some(Sql::FetchNarrow, &values, left).await?
+            };
             octets += rows.octets();
             let ended = rows.cut || rows.len() == room;
             let mut last = None;
             for mut row in rows.each() {
-                let (message, head) = message(&mut row, items, false)?;
+                let (message, head) = if wide {
+                    message(&mut row, items, false)?
+                } else {
+                    (narrow(&row, 6, items, false)?, Bytes::new())
+                };
                 last = Some(message.uid);
                 if uids.contains(message.uid) {
                     draft.add(message, head, items);
@@ -285,27 +294,48 @@ fn weight(message: &Message, items: FetchItems) -> u64 {
     columns.sum::<u64>() + content + message.prefix.len() as u64
 }
 
-/// A message out of a row, and what is stored of its header.
-fn message(row: &mut Row<'_>, items: FetchItems, gone: bool) -> Result<(Message, Bytes), Error> {
-    let header_size = row.u64(9)?;
-    let head = row.bytes(12)?;
-    let whole = header_size <= HEADER_BYTES_MAX as u64;
-    let message = Message {
+/// What the message's own row says, its size in the column `size_at`.
+fn narrow(row: &Row<'_>, size_at: usize, items: FetchItems, gone: bool) -> Result<Message, Error> {
+    let system = if items.flags {
+        flags(row, 2)?
+    } else {
+        SystemFlags::NONE
+    };
+    Ok(Message {
         uid: uid(row.u32(0)?)?,
         modseq: ModSeq(row.u64(1)?),
-        flags: if items.flags {
-            Flags {
-                system: flags(row, 2)?,
-                keywords: BTreeSet::new(),
-            }
-        } else {
-            Flags::default()
+        flags: Flags {
+            system,
+            keywords: BTreeSet::new(),
         },
         date: InternalDate {
             at: Timestamp(row.int(3)?),
             zone_minutes: i16::try_from(row.int(4)?).unwrap_or(0),
         },
         saved: Timestamp(row.int(5)?),
+        size: row.u64(size_at)?,
+        content: ContentId(0),
+        prefix: Bytes::new(),
+        content_size: 0,
+        header_size: 0,
+        envelope: None,
+        structure: None,
+        header: None,
+        octets: None,
+        gone,
+    })
+}
+
+/// A message out of a row, and what is stored of its header.
+fn message(row: &mut Row<'_>, items: FetchItems, gone: bool) -> Result<(Message, Bytes), Error> {
+    let own = narrow(row, 13, items, gone)?;
+    if items.is_narrow() {
+        return Ok((own, Bytes::new()));
+    }
+    let header_size = row.u64(9)?;
+    let head = row.bytes(12)?;
+    let whole = header_size <= HEADER_BYTES_MAX as u64;
+    let message = Message {
         content: ContentId(row.int(6)?),
         prefix: row.bytes(7)?,
         content_size: row.u64(8)?,
@@ -321,8 +351,7 @@ fn message(row: &mut Row<'_>, items: FetchItems, gone: bool) -> Result<(Message,
             None
         },
         header: (items.header && whole).then(|| head.clone()),
-        octets: None,
-        gone,
+        ..own
     };
     Ok((message, head))
 }

@@ -98,6 +98,7 @@ statements! {
     KeywordMark,
     KeywordMarkOne,
     KeywordUnmark,
+    FetchNarrow,
     FetchPage,
     FetchGone,
     FetchSegments,

@@ -101,6 +101,7 @@ async fn every_request_costs_what_the_table_says() {
     };
     let there = UidSet::from_ranges([1..=10]);
     let all = FetchItems {
+        place: true,
         flags: true,
         envelope: true,
         structure: true,

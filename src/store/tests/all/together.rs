@@ -309,10 +309,7 @@ fn check_counters(mailbox: &Mailbox, messages: &[Message]) {
             .filter(move |m| m.flags.system.contains(flag))
             .count()
     };
-    let bytes: u64 = messages
-        .iter()
-        .map(|m| m.content_size + m.prefix.len() as u64)
-        .sum();
+    let bytes: u64 = messages.iter().map(|m| m.size).sum();
     let counted = (
         messages.len(),
         messages.len() - has(SystemFlags::SEEN),

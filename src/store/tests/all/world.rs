@@ -153,6 +153,10 @@ impl World {
         items: FetchItems,
     ) -> Vec<Message> {
         let mailbox = self.status(mailbox).await.id;
+        let items = FetchItems {
+            place: true,
+            ..items
+        };
         let (mut rest, mut all) = (uids.clone(), Vec::new());
         while !rest.is_empty() {
             let request = Request::Fetch {

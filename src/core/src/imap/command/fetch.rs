@@ -294,7 +294,7 @@ impl Row {
             }
             Item::Size => {
                 self.next(text);
-                response::rfc822_size(text, self.source.size());
+                response::rfc822_size(text, self.message.size);
             }
             Item::Envelope => {
                 let before = (text.len(), self.any);

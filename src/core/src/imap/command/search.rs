@@ -117,6 +117,7 @@ impl Searching {
             uids: self.left.clone(),
             items: FetchItems {
                 flags: self.plan.needs_flags(),
+                place: false,
                 header: depth == Depth::Header,
                 content: depth == Depth::Content,
                 structure: depth == Depth::Content,

@@ -72,6 +72,7 @@ impl Store {
         let header_size = content.map_or(0, |c| c.header_size);
         let header = content.map(super::Content::header);
         let header = header.filter(|_| items.header && header_size <= HEADER_BYTES_MAX);
+        let narrow = items.is_narrow();
         Message {
             uid,
             modseq: kept.modseq,
@@ -82,10 +83,19 @@ impl Store {
             },
             date: kept.date,
             saved: kept.saved,
-            content: kept.content,
-            prefix: kept.prefix.clone(),
-            content_size: octets.len() as u64,
-            header_size: header_size as u64,
+            size: kept.size,
+            content: if narrow {
+                super::ContentId(0)
+            } else {
+                kept.content
+            },
+            prefix: if narrow {
+                super::Bytes::new()
+            } else {
+                kept.prefix.clone()
+            },
+            content_size: if narrow { 0 } else { octets.len() as u64 },
+            header_size: if narrow { 0 } else { header_size as u64 },
             envelope: content
                 .filter(|_| items.envelope)
                 .map(|c| c.envelope.clone()),

@@ -74,12 +74,26 @@ INSERT INTO message_keyword (mailbox, kw_number, msg_uid) VALUES (:mailbox, :kw_
 DELETE FROM message_keyword
 WHERE mailbox = :mailbox AND kw_number = :kw_number AND msg_uid BETWEEN :low AND :high
 
+-- statement: FetchNarrow (mailbox, low, high, row_count)
+SELECT m.msg_uid, m.modseq, m.flags, m.internal_at, m.zone, m.saved_at, m.msg_size
+FROM message m
+WHERE m.mailbox = :mailbox AND m.msg_uid BETWEEN :low AND :high
+ORDER BY m.msg_uid
+FETCH FIRST :row_count ROWS ONLY
+-- dialect: sqlite
+SELECT m.msg_uid, m.modseq, m.flags, m.internal_at, m.zone, m.saved_at, m.msg_size
+FROM message m
+WHERE m.mailbox = :mailbox AND m.msg_uid BETWEEN :low AND :high
+ORDER BY m.msg_uid
+LIMIT :row_count
+
 -- statement: FetchPage (mailbox, low, high, row_count, envelope, structure, header)
 SELECT m.msg_uid, m.modseq, m.flags, m.internal_at, m.zone, m.saved_at, e.content, e.prefix, c.content_size,
        c.header_size,
        CASE WHEN :envelope = 1 THEN c.envelope END,
        CASE WHEN :structure = 1 THEN c.structure END,
-       CASE WHEN :header = 1 THEN c.header END
+       CASE WHEN :header = 1 THEN c.header END,
+       m.msg_size
 FROM message m JOIN email e ON e.id = m.email JOIN content c ON c.id = e.content
 WHERE m.mailbox = :mailbox AND m.msg_uid BETWEEN :low AND :high
 ORDER BY m.msg_uid
@@ -89,7 +103,8 @@ SELECT m.msg_uid, m.modseq, m.flags, m.internal_at, m.zone, m.saved_at, e.conten
        c.header_size,
        CASE WHEN :envelope = 1 THEN c.envelope END,
        CASE WHEN :structure = 1 THEN c.structure END,
-       CASE WHEN :header = 1 THEN c.header END
+       CASE WHEN :header = 1 THEN c.header END,
+       m.msg_size
 FROM message m CROSS JOIN email e ON e.id = m.email CROSS JOIN content c ON c.id = e.content
 WHERE m.mailbox = :mailbox AND m.msg_uid BETWEEN :low AND :high
 ORDER BY m.msg_uid
@@ -100,7 +115,8 @@ SELECT m.msg_uid, m.modseq, m.flags, m.internal_at, m.zone, m.saved_at, e.conten
        c.header_size,
        CASE WHEN :envelope = 1 THEN c.envelope END,
        CASE WHEN :structure = 1 THEN c.structure END,
-       CASE WHEN :header = 1 THEN c.header END
+       CASE WHEN :header = 1 THEN c.header END,
+       m.msg_size
 FROM message_gone m JOIN email e ON e.id = m.email JOIN content c ON c.id = e.content
 WHERE m.mailbox = :mailbox AND m.msg_uid BETWEEN :low AND :high AND m.gone_at > :gone_after
 ORDER BY m.msg_uid
@@ -110,7 +126,8 @@ SELECT m.msg_uid, m.modseq, m.flags, m.internal_at, m.zone, m.saved_at, e.conten
        c.header_size,
        CASE WHEN :envelope = 1 THEN c.envelope END,
        CASE WHEN :structure = 1 THEN c.structure END,
-       CASE WHEN :header = 1 THEN c.header END
+       CASE WHEN :header = 1 THEN c.header END,
+       m.msg_size
 FROM message_gone m CROSS JOIN email e ON e.id = m.email CROSS JOIN content c ON c.id = e.content
 WHERE m.mailbox = :mailbox AND m.msg_uid BETWEEN :low AND :high AND m.gone_at > :gone_after
 ORDER BY m.msg_uid

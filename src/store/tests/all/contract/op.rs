@@ -249,6 +249,8 @@ fn date(text: &str) -> InternalDate {
 fn items(text: &str) -> FetchItems {
     FetchItems {
         flags: text.contains('f'),
+        // Narrow is what is asked for by name.
+        place: !text.contains('n'),
         envelope: text.contains('e'),
         structure: text.contains('s'),
         header: text.contains('h'),
@@ -404,6 +406,7 @@ impl fmt::Display for Op {
                     (items.structure, 's'),
                     (items.header, 'h'),
                     (items.content, 'c'),
+                    (!items.place, 'n'),
                 ];
                 let letters: String = all.iter().filter(|(on, _)| *on).map(|(_, c)| c).collect();
                 write!(f, "fetch {which} {} {letters}_", set(uids))

@@ -79,14 +79,18 @@ fn items() -> impl Strategy<Value = FetchItems> {
         any::<bool>(),
         any::<bool>(),
         any::<bool>(),
+        any::<bool>(),
     )
-        .prop_map(|(flags, envelope, structure, header, content)| FetchItems {
-            flags,
-            envelope,
-            structure,
-            header,
-            content,
-        })
+        .prop_map(
+            |(flags, envelope, structure, header, content, place)| FetchItems {
+                flags,
+                place,
+                envelope,
+                structure,
+                header,
+                content,
+            },
+        )
 }
 
 fn to() -> impl Strategy<Value = To> {
@@ -212,9 +216,7 @@ fn lawful<S: Subject>(driven: &mut Driven<S>) {
             let counters = [mailbox.messages, mailbox.unseen, mailbox.deleted];
             let counted = [messages.len(), messages.len() - seen, deleted];
             assert_eq!(counters.map(|n| n as usize), counted, "{name}");
-            let bytes = messages
-                .iter()
-                .map(|m| m.content_size + m.prefix.len() as u64);
+            let bytes = messages.iter().map(|m| m.size);
             assert_eq!(mailbox.bytes, bytes.sum::<u64>(), "{name}");
             assert!(named.keys().max() < mailbox.uid_next.as_ref(), "{name}");
         }

@@ -119,6 +119,7 @@ impl<S: Subject> Driven<S> {
     pub(crate) fn looks_at(&self, seen: usize) -> [Op; 2] {
         let all = FetchItems {
             flags: true,
+            place: true,
             envelope: true,
             structure: true,
             header: true,
@@ -450,7 +451,8 @@ impl<S: Subject> Driven<S> {
         );
         let _ = write!(
             text,
-            " @{content} size {}+{} header {} date {} zone {} saved {}",
+            " @{content} size {}={}+{} header {} date {} zone {} saved {}",
+            m.size,
             m.prefix.len(),
             m.content_size,
             m.header_size,

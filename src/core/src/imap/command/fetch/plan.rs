@@ -188,6 +188,7 @@ fn columns(items: &[Item], messages: u32) -> FetchItems {
                     ),
                 ) => columns.header = true,
                 (is_message, _) => {
+                    columns.place = true;
                     let whole = is_message && text.partial.is_none();
                     columns.content |= whole || messages > FETCH_BY_PART_MESSAGES_MAX;
                 }
@@ -196,6 +197,8 @@ fn columns(items: &[Item], messages: u32) -> FetchItems {
     }
     // The content begins with the header.
     columns.header &= !columns.content;
+    // These bring the place along.
+    columns.place &= !columns.content && !columns.header;
     columns
 }
 
@@ -268,6 +271,7 @@ mod tests {
         assert_eq!(
             columns(part(), 1),
             FetchItems {
+                place: true,
                 structure: true,
                 ..none
             }

@@ -84,11 +84,6 @@ impl Source {
         }
     }
 
-    /// RFC822.SIZE
-    pub(super) fn size(&self) -> u64 {
-        self.content_size.saturating_add(self.prefix.len() as u64)
-    }
-
     /// Octets of the content, when they came with the page.
     pub(super) fn at_hand(&self, start: u64, end: u64) -> Option<Bytes> {
         (end <= self.head.len() as u64).then(|| slice(&self.head, start, end))
