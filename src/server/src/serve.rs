@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dbmail_core::session::Session;
 use dbmail_core::{imap, lmtp};
-use dbmail_store::{OpenError, Store};
+use dbmail_store::Store;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -132,25 +132,6 @@ impl Bound {
     }
 }
 
-/// Opens the store for serving; an empty one is set up, an old one only when so configured.
-async fn open_store(config: &Config) -> Result<Store, Failure> {
-    admin::make_folder(config)?;
-    let settings = admin::settings(config);
-    let failed = |error: OpenError| admin::open_failure(config, &error);
-    let migrate = match Store::open(settings.clone()).await {
-        Ok(store) => return Ok(store),
-        Err(OpenError::Empty) => true,
-        Err(OpenError::TooOld { .. }) if config.database.migrate => true,
-        Err(error) => return Err(failed(error)),
-    };
-    if migrate {
-        for migration in Store::migrate(&settings, false).await.map_err(failed)? {
-            info!(migration = migration.name, "schema brought up to date");
-        }
-    }
-    Store::open(settings).await.map_err(failed)
-}
-
 /// What every connection needs.
 struct Site {
     config: Config,
@@ -171,7 +152,7 @@ impl Server {
     /// What is in the way, and what to do.
     pub async fn start(config: &Config, options: Options) -> Result<Self, Failure> {
         let bound = Bound::bind(config).await?;
-        let store = open_store(config).await?;
+        let store = admin::open_or_set_up(config, admin::settings(config)).await?;
         Self::on(bound, store, config, options)
     }
 

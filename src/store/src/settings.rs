@@ -99,7 +99,7 @@ pub enum OpenError {
         want: i64,
     },
     /// There is no schema yet.
-    #[error("the database is empty: run `dbmail migrate`")]
+    #[error("the database is empty: run `dbmail migrate`, or add the first user")]
     Empty,
     /// Another process holds the database for longer than we wait.
     #[error(

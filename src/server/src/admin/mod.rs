@@ -53,16 +53,39 @@ pub fn hostname(config: &Config) -> String {
         .unwrap_or_else(|| "localhost".to_owned())
 }
 
-/// The store for a command: neither a housekeeper nor many readers.
-async fn open(config: &Config) -> Result<Store, Failure> {
-    let settings = Settings {
+/// For a command: neither a housekeeper nor many readers.
+fn settings_of_command(config: &Config) -> Settings {
+    Settings {
         readers: 1,
         background_seconds: 0,
         ..settings(config)
-    };
-    Store::open(settings)
+    }
+}
+
+/// The store for a command.
+async fn open(config: &Config) -> Result<Store, Failure> {
+    Store::open(settings_of_command(config))
         .await
         .map_err(|error| open_failure(config, &error))
+}
+
+/// Opens the store for serving or for the first user; an empty one is set up, an old one only when so configured.
+///
+/// # Errors
+/// Why the database can't be used, and what to do.
+pub async fn open_or_set_up(config: &Config, settings: Settings) -> Result<Store, Failure> {
+    make_folder(config)?;
+    let failed = |error: OpenError| open_failure(config, &error);
+    match Store::open(settings.clone()).await {
+        Ok(store) => return Ok(store),
+        Err(OpenError::Empty) => {}
+        Err(OpenError::TooOld { .. }) if config.database.migrate => {}
+        Err(error) => return Err(failed(error)),
+    }
+    for migration in Store::migrate(&settings, false).await.map_err(failed)? {
+        tracing::info!(migration = migration.name, "schema brought up to date");
+    }
+    Store::open(settings).await.map_err(failed)
 }
 
 /// Why the database can't be used, and what to do.

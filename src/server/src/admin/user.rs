@@ -8,7 +8,9 @@ use dbmail_core::store::Timestamp;
 use dbmail_store::{NewUser, User};
 use serde::Serialize;
 
-use super::{admin_failure, confirm, open, password_from_stdin, print};
+use super::{
+    admin_failure, confirm, open, open_or_set_up, password_from_stdin, print, settings_of_command,
+};
 use crate::cli::Confirmation;
 use crate::config::{Config, size};
 use crate::exit::{Exit, Failure};
@@ -97,7 +99,7 @@ pub async fn user_add(config: &Config, add: UserAdd) -> Result<(), Failure> {
         .iter()
         .map(|alias| address(alias))
         .collect::<Result<_, _>>()?;
-    let store = open(config).await?;
+    let store = open_or_set_up(config, settings_of_command(config)).await?;
     let password_hash = if add.no_password {
         None
     } else {

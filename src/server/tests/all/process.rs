@@ -610,3 +610,19 @@ fn the_demonstration_can_be_tried_as_it_says() {
         "the demonstration left its folder behind"
     );
 }
+
+#[test]
+fn the_first_user_sets_an_empty_database_up() {
+    let place = place("");
+    let said = place.fails(&["user", "list"], "", 69);
+    assert!(said.contains("dbmail migrate"), "{said}");
+    place.ok(
+        &["user", "add", "anna@example.test", "--password-stdin"],
+        PASSWORD,
+    );
+    assert!(
+        place
+            .ok(&["user", "list"], "")
+            .contains("anna@example.test")
+    );
+}
