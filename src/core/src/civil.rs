@@ -40,6 +40,26 @@ pub const fn days_from_civil(year: i64, month: u8, day: u8) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
+/// Year, month (1 to 12) and day (1 to 31) so many days after 1970-01-01.
+#[must_use]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "every value is reduced to its range"
+)]
+pub const fn civil_from_days(days: i64) -> (i64, u8, u8) {
+    let z = days.saturating_add(719_468);
+    let era = z.div_euclid(146_097);
+    let day_of_era = z.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = (shifted_month + 2) % 12 + 1;
+    let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
+    (year, month as u8, day as u8)
+}
+
 impl Civil {
     /// Takes a moment apart, shown so many minutes east of UTC.
     #[must_use]
@@ -51,24 +71,11 @@ impl Civil {
         let seconds = at.0.div_euclid(1_000_000) + zone_minutes as i64 * 60;
         let days = seconds.div_euclid(86_400);
         let of_day = seconds.rem_euclid(86_400);
-        let z = days + 719_468;
-        let era = z.div_euclid(146_097);
-        let day_of_era = z.rem_euclid(146_097);
-        let year_of_era =
-            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let shifted_month = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-        let month = if shifted_month < 10 {
-            shifted_month + 3
-        } else {
-            shifted_month - 9
-        };
-        let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
+        let (year, month, day) = civil_from_days(days);
         Self {
             year,
-            month: month as u8,
-            day: day as u8,
+            month,
+            day,
             hour: (of_day / 3_600) as u8,
             minute: (of_day / 60 % 60) as u8,
             second: (of_day % 60) as u8,

@@ -1,13 +1,11 @@
-//! Days and dates of the proleptic Gregorian calendar, without a time library: the core needs whole seconds and
-//! fixed zones only.
+//! Dates as IMAP writes them: four digits of year, whole seconds, fixed zones.
 
 use super::command::Date;
+use crate::civil::{civil_from_days, days_from_civil};
 use crate::store::{InternalDate, Timestamp};
 
-/// Names of the months as IMAP writes them, January first.
-pub const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
+pub use crate::civil::MONTHS;
+
 /// Seconds of a day.
 pub const DAY_SECONDS: i64 = 86_400;
 
@@ -28,33 +26,15 @@ pub const fn days_in_month(year: u16, month: u8) -> u8 {
 /// Days from 1970-01-01 to a date; negative before.
 #[must_use]
 pub const fn days_from_date(date: Date) -> i64 {
-    // Years that begin in March, so that the leap day is the last.
-    let month = date.month as i64;
-    let year = date.year as i64 - if month <= 2 { 1 } else { 0 };
-    let month = (month + 9) % 12;
-    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    let day_of_year = (153 * month + 2) / 5 + date.day as i64 - 1;
-    year * 365 + leap_days + day_of_year - 719_468
+    days_from_civil(date.year as i64, date.month, date.day)
 }
 
 /// The date so many days after 1970-01-01. A year that four digits can't hold becomes the nearest that can be.
 #[must_use]
 pub fn date_from_days(days: i64) -> Date {
-    let days = days.saturating_add(719_468);
-    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (year * 365 + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let year = era * 400 + year + i64::from(month >= 10);
-    let month = (month + 2) % 12 + 1;
-    let small = |n: i64| u8::try_from(n).unwrap_or_default();
+    let (year, month, day) = civil_from_days(days);
     match u16::try_from(year) {
-        Ok(year) if year <= 9_999 => Date {
-            year,
-            month: small(month),
-            day: small(day),
-        },
+        Ok(year) if year <= 9_999 => Date { year, month, day },
         Ok(_) => Date {
             year: 9_999,
             month: 12,

@@ -28,14 +28,7 @@ pub struct LocalDate {
 impl LocalDate {
     /// Days since 1970-01-01.
     pub fn days(self) -> i64 {
-        // Counted from March, so that the leap day is a year's last (proleptic Gregorian calendar).
-        let month = i64::from(self.month);
-        let year = i64::from(self.year) - i64::from(month <= 2);
-        let era = year.div_euclid(400);
-        let year_of_era = year.rem_euclid(400);
-        let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + i64::from(self.day) - 1;
-        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-        era * 146_097 + day_of_era - 719_468
+        crate::civil::days_from_civil(i64::from(self.year), self.month, self.day)
     }
 
     fn is_valid(self) -> bool {
