@@ -1,11 +1,14 @@
 //! What the fuzz targets run, as plain functions: the replay tests run them too, over the seeds that are kept.
 
+mod imap_session;
+
 use dbmail_core::imap::grammar as imap_grammar;
 use dbmail_core::session::{Input, Output, Session as _};
 use dbmail_core::store::{AccountId, Answer, Outcome, Refusal, Request, Resolved, Timestamp, Uid};
 use dbmail_core::{lmtp, mail};
 
 use crate::imap;
+pub use imap_session::imap_session;
 
 /// Octets that a session may hold ready or hand on for one input of the harness, beyond which it is not bounded.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
@@ -156,4 +159,46 @@ pub fn mime(data: &[u8]) {
     // Stored data may be damaged: an error, no panic.
     let _ = mail::write_envelope(message, &mut out);
     let _ = mail::write_body_structure(message, true, &mut out);
+}
+
+/// A text through the matcher that takes slices, and whole: three octets say encoding, charset and slice, the next how long the needle is.
+///
+/// # Panics
+/// When slices make a difference, or what was found is not in the text.
+pub fn search(data: &[u8]) {
+    let Some(([how, slice, length], rest)) = data.split_first_chunk::<3>() else {
+        return;
+    };
+    let (needle, raw) = rest.split_at(usize::from(*length).min(rest.len()));
+    let encoding: &[u8] = match how & 3 {
+        0 => b"8bit",
+        1 => b"base64",
+        _ => b"quoted-printable",
+    };
+    let charset: &[u8] = match how >> 2 & 7 {
+        0 => b"us-ascii",
+        1 => b"iso-8859-1",
+        2 => b"utf-7",
+        3 => b"iso-2022-jp",
+        4 => b"gb18030",
+        5 => b"utf-16",
+        _ => b"utf-8",
+    };
+    let needles = [
+        mail::Needle::new(&String::from_utf8_lossy(needle)),
+        mail::Needle::new("\u{fc}a"),
+        mail::Needle::new(""),
+    ];
+    let mut text = String::new();
+    let mut decoder = mail::LeafDecoder::new(encoding, Some(charset));
+    decoder.feed(raw, &mut text);
+    decoder.finish(&mut text);
+    let mut matcher = mail::TextMatcher::new(&needles);
+    let mut decoder = mail::LeafDecoder::new(encoding, Some(charset));
+    for piece in raw.chunks(usize::from(*slice).max(1)) {
+        matcher.feed(piece, &mut decoder);
+    }
+    matcher.end_leaf(&mut decoder);
+    let whole: Vec<bool> = needles.iter().map(|needle| needle.is_in(&text)).collect();
+    assert_eq!(matcher.found(), whole);
 }

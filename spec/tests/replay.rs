@@ -36,3 +36,13 @@ fn lmtp_sessions_are_replayed() {
 fn messages_are_replayed() {
     replay("mime", harness::mime);
 }
+
+#[test]
+fn imap_sessions_are_replayed() {
+    replay("imap_session", harness::imap_session);
+}
+
+#[test]
+fn searches_are_replayed() {
+    replay("search", harness::search);
+}
