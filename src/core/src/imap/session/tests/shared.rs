@@ -105,6 +105,26 @@ fn move_tells_where_and_then_what_is_gone() {
 }
 
 #[test]
+fn a_copy_from_a_deleted_mailbox_does_not_ask_for_the_target_to_be_created() {
+    for verb in ["COPY", "MOVE"] {
+        let mut world = World::new();
+        let (a, b) = (world.login(), world.login());
+        world.ask(a, "1 CREATE x\r\n2 APPEND x {3+}\r\nabc\r\n3 SELECT x\r\n");
+        world.ask(b, "4 DELETE x\r\n");
+        let reply = world.ask(a, &format!("5 {verb} 1 Sent\r\n"));
+        assert_eq!(
+            reply,
+            "* BYE [NONEXISTENT] the selected mailbox was deleted\r\n"
+        );
+        let reply = world.ask(b, &format!("6 SELECT INBOX\r\n7 {verb} 1 none\r\n"));
+        assert!(
+            reply.ends_with("7 BAD there is no message with this number\r\n"),
+            "{reply}"
+        );
+    }
+}
+
+#[test]
 fn messages_that_vanished_long_ago_are_missed() {
     let mut world = three_messages();
     let (a, b) = (world.selected(), world.selected());
