@@ -267,7 +267,7 @@ pub fn texts(octets: &[u8], slice: usize) -> Vec<Vec<u8>> {
     lexer.set_authenticated(true);
     let mut texts = Vec::new();
     for mut rest in octets.chunks(slice.max(1)) {
-        while !rest.is_empty() {
+        while !rest.is_empty() && !lexer.is_flooded() {
             let (taken, lexed) = lexer.feed(rest);
             rest = rest.get(taken..).unwrap_or_default();
             let stream = match lexed {

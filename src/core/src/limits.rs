@@ -30,6 +30,11 @@ pub const FETCH_BY_PART_MESSAGES_MAX: u32 = 4;
 pub const SEQUENCE_RANGES_MAX: usize = 16 * 1024;
 /// Commands in a row that do not parse before the connection is closed: past this it is no client.
 pub const BAD_COMMANDS_MAX: u32 = 20;
+/// Octets of a command or line past its limits that are read before login to find its end and answer it; then the connection is closed. A client
+/// that is only wrong (a password pasted twice) stays far below it, and nobody else is known yet.
+pub const EXCESS_BYTES_BEFORE_LOGIN_MAX: u64 = 64 * 1024;
+/// The same after login: a UID set that grew with its mailbox is answered BAD, what has no end is not read for ever.
+pub const EXCESS_BYTES_MAX: u64 = 1024 * 1024;
 /// Largest message accepted by APPEND and LMTP unless configured otherwise, in octets.
 pub const MESSAGE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Octets that a session holds ready for its peer before it stops producing more.

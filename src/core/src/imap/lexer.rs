@@ -12,7 +12,8 @@
 //!
 //! **Limits** are applied before an octet is kept. A command that passes one is skipped to its end: the octets of its non-synchronising
 //! literals too, and it ends at a synchronising announcement, since the client waits there. Then it is reported as
-//! [`Lexed::Bad`], and the next command is read. While skipping nothing but the line's last octets is kept.
+//! [`Lexed::Bad`], and the next command is read. While skipping nothing but the line's last octets is kept. What goes on past
+//! [`EXCESS_BYTES_MAX`] is not read to its end: see [`Lexer::is_flooded`].
 //!
 //! **Line ends** (quirk `bare-lf`): RFC 3501 has CRLF only. A lone LF is taken for a line end as well, since hand-made clients send it and every
 //! server takes it; a lone CR and NUL make the command bad. After an announcement the line end is kept as CRLF.
@@ -23,8 +24,8 @@
 use bytes::Bytes;
 
 use crate::limits::{
-    COMMAND_BYTES_MAX, LINE_BYTES_BEFORE_LOGIN_MAX, LITERAL_BYTES_BEFORE_LOGIN_MAX,
-    LITERAL_BYTES_MAX, LITERALS_MAX,
+    COMMAND_BYTES_MAX, EXCESS_BYTES_BEFORE_LOGIN_MAX, EXCESS_BYTES_MAX,
+    LINE_BYTES_BEFORE_LOGIN_MAX, LITERAL_BYTES_BEFORE_LOGIN_MAX, LITERAL_BYTES_MAX, LITERALS_MAX,
 };
 
 /// Octets at the end of a line in which an announcement is looked for: `~{`, 28 digits, `+}`.
@@ -115,6 +116,10 @@ pub struct Lexer {
     state: State,
     /// The command is skipped, for this reason.
     skip: Option<Skip>,
+    /// Octets that may still be skipped of this command.
+    excess: u64,
+    /// More than that came.
+    flooded: bool,
     /// Last octets of the line that is skipped.
     tail: Vec<u8>,
     /// The next line is taken as it is.
@@ -179,6 +184,12 @@ impl Lexer {
                 && self.skip.is_none()
     }
 
+    /// More of a command was skipped than a client sends that is only wrong. No octet is taken any more: the session closes.
+    #[must_use]
+    pub const fn is_flooded(&self) -> bool {
+        self.flooded
+    }
+
     /// Takes octets up to the first thing worth saying. Returns how many were taken; the rest is to be given again.
     pub fn feed<'a>(&'a mut self, bytes: &'a [u8]) -> (usize, Lexed<'a>) {
         if self.delivered {
@@ -187,7 +198,7 @@ impl Lexer {
         let mut taken = 0;
         loop {
             let rest = bytes.get(taken..).unwrap_or_default();
-            if rest.is_empty() {
+            if rest.is_empty() || self.flooded {
                 return (taken, Lexed::NeedMore);
             }
             match self.state {
@@ -212,7 +223,10 @@ impl Lexer {
                 State::Line => {
                     let (line, ended) = self.take_line(rest);
                     taken += line;
-                    if ended && let Some(found) = self.end_line() {
+                    if ended
+                        && !self.flooded
+                        && let Some(found) = self.end_line()
+                    {
                         return (taken, self.lexed(found));
                     }
                 }
@@ -261,6 +275,8 @@ impl Lexer {
         self.forget();
         if literal.non_sync {
             self.skip = Some(Skip::Refused);
+            // The session knows of this literal, and closes when it will not wait for it.
+            self.excess = self.excess_max().saturating_add(literal.size);
             self.begin_literal(State::Inline {
                 left: literal.size,
                 literal8: true,
@@ -282,6 +298,21 @@ impl Lexer {
         } else {
             LITERAL_BYTES_BEFORE_LOGIN_MAX
         }
+    }
+
+    const fn excess_max(&self) -> u64 {
+        if self.authenticated {
+            EXCESS_BYTES_MAX
+        } else {
+            EXCESS_BYTES_BEFORE_LOGIN_MAX
+        }
+    }
+
+    /// So many octets are skipped.
+    const fn skipped(&mut self, octets: usize) {
+        let octets = octets as u64;
+        self.flooded |= octets > self.excess;
+        self.excess = self.excess.saturating_sub(octets);
     }
 
     /// Back to the start of a command.
@@ -318,6 +349,7 @@ impl Lexer {
 
     fn keep_literal(&mut self, octets: &[u8], literal8: bool) {
         if self.skip.is_some() {
+            self.skipped(octets.len());
             return;
         }
         if !literal8 && octets.contains(&0) {
@@ -337,6 +369,7 @@ impl Lexer {
         let line = self.kept.get(self.line_start..).unwrap_or_default();
         self.tail = last(line).to_vec();
         self.skip = Some(Skip::Fault(tag, error));
+        self.excess = self.excess_max();
         self.kept.clear();
         self.kept.shrink_to(KEPT_BYTES_MAX);
         self.line_start = 0;
@@ -398,6 +431,7 @@ impl Lexer {
     }
 
     fn keep_tail(&mut self, run: &[u8]) {
+        self.skipped(run.len());
         self.tail.extend_from_slice(last(run));
         let surplus = self.tail.len().saturating_sub(ANNOUNCEMENT_BYTES_MAX);
         self.tail.drain(..surplus);

@@ -243,6 +243,12 @@ impl Session {
             };
             let (eaten, event) = read(&mut self.lexer, piece);
             taken += eaten;
+            if self.lexer.is_flooded() {
+                self.abandon(now, out);
+                let code = Some(&Code::TooBig);
+                self.bye(out, code, "the command has no end", Farewell::Misbehaved);
+                return bytes.len();
+            }
             if eaten == 0 && matches!(event, Event::Nothing) {
                 break;
             }

@@ -13,8 +13,8 @@ use super::grammar::{self, BadLine, Command, Mail, Mailbox, Parameter};
 use super::reply::{self, Reply};
 use super::trace;
 use crate::limits::{
-    BAD_COMMANDS_MAX, LMTP_LINE_BYTES_MAX, LMTP_SECONDS_MAX, RECIPIENTS_MAX, STAGE_AHEAD_BYTES_MAX,
-    STAGE_SLICE_BYTES_MAX,
+    BAD_COMMANDS_MAX, EXCESS_BYTES_BEFORE_LOGIN_MAX, LMTP_LINE_BYTES_MAX, LMTP_SECONDS_MAX,
+    RECIPIENTS_MAX, STAGE_AHEAD_BYTES_MAX, STAGE_SLICE_BYTES_MAX,
 };
 use crate::session::{Farewell, Input, Note, Output, Ticket};
 use crate::store::{
@@ -57,6 +57,8 @@ pub struct Session {
     line: Vec<u8>,
     /// The rest of an over-long line is skipped.
     skipping_line: bool,
+    /// Octets of it so far.
+    skipped: u64,
     bad_commands: u32,
     phase: Phase,
     next_ticket: u64,
@@ -142,6 +144,7 @@ impl Session {
             peer_name: Bytes::new(),
             line: Vec::new(),
             skipping_line: false,
+            skipped: 0,
             bad_commands: 0,
             phase: Phase::Idle,
             next_ticket: 1,
@@ -240,6 +243,13 @@ impl Session {
                     }
                 }
                 Phase::Idle | Phase::Transaction(_) => match self.take_line(rest) {
+                    Line::Partial | Line::Wrong(..)
+                        if self.skipped > EXCESS_BYTES_BEFORE_LOGIN_MAX =>
+                    {
+                        self.say(reply::TOO_MANY_ERRORS);
+                        self.close(Farewell::Misbehaved, out);
+                        return bytes.len();
+                    }
                     Line::Partial => return bytes.len(),
                     Line::Wrong(some, reply) => {
                         taken += some;
@@ -261,6 +271,7 @@ impl Session {
         let piece = bytes.get(..length).unwrap_or_default();
         if self.skipping_line {
             self.skipping_line = end.is_none();
+            self.skipped = self.skipped.saturating_add(length as u64);
             return if end.is_some() {
                 Line::Wrong(length, reply::LONG_LINE)
             } else {
@@ -270,6 +281,7 @@ impl Session {
         if self.line.len() + length > LMTP_LINE_BYTES_MAX {
             self.line = Vec::new();
             self.skipping_line = end.is_none();
+            self.skipped = length as u64;
             return if end.is_some() {
                 Line::Wrong(length, reply::LONG_LINE)
             } else {

@@ -344,10 +344,23 @@ fn data_without_an_accepted_recipient_is_refused() {
 }
 
 #[test]
-fn a_line_without_end_is_skipped_and_told_once() {
+fn a_line_without_end_closes_the_connection() {
     let mut w = World::new(config());
     w.seen.clear();
-    for _ in 0..100 {
+    let (mut sent, mut said) = (0, String::new());
+    while w.closed.is_none() && sent < 1_000_000 {
+        said.push_str(&w.send(&[b'x'; 1000]));
+        sent += 1000;
+    }
+    assert!((64 * 1024..80_000).contains(&sent), "{sent}");
+    assert_eq!(said, "421 4.7.0 Too many errors\r\n");
+}
+
+#[test]
+fn a_long_line_is_skipped_and_told_once() {
+    let mut w = World::new(config());
+    w.seen.clear();
+    for _ in 0..60 {
         assert_eq!(w.send(&[b'x'; 1000]), "");
     }
     assert!(w.session.line.capacity() <= 2 * LMTP_LINE_BYTES_MAX);

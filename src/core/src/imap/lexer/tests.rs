@@ -357,14 +357,40 @@ fn memory_stays_bounded_whatever_comes() {
     let mut lexer = Lexer::new();
     lexer.set_authenticated(true);
     let piece = vec![b'x'; 100_000];
-    for _ in 0..1_000 {
+    for _ in 0..10 {
         lexer.feed(&piece);
     }
+    assert!(!lexer.is_flooded());
     assert!(lexer.kept.capacity() + lexer.tail.capacity() < 4_096);
     lexer.feed(b"\r\na NOOP\r\n");
     let command = [b"a ".as_slice(), &piece[..60_000], b"\r\n"].concat();
     run(&mut lexer, &[&command, b"b"], Answer::Accept);
     assert!(lexer.kept.capacity() <= KEPT_BYTES_MAX);
+}
+
+#[test]
+fn a_flood_is_noticed_at_the_same_octet_however_it_is_split() {
+    let limit = usize::try_from(EXCESS_BYTES_BEFORE_LOGIN_MAX).unwrap();
+    for slice in [1, 999, usize::MAX] {
+        for (more, flooded) in [(0, false), (1, true)] {
+            let mut input = vec![b'x'; LINE_BYTES_BEFORE_LOGIN_MAX + limit + more];
+            input.extend_from_slice(b"\r\na NOOP\r\n");
+            let mut lexer = Lexer::new();
+            let mut commands = 0;
+            for piece in input.chunks(slice) {
+                let mut rest = piece;
+                while !rest.is_empty() && !lexer.is_flooded() {
+                    let (taken, lexed) = lexer.feed(rest);
+                    commands += usize::from(matches!(lexed, Lexed::Command(_) | Lexed::Bad { .. }));
+                    rest = &rest[taken..];
+                }
+            }
+            assert_eq!(
+                (lexer.is_flooded(), commands),
+                (flooded, if flooded { 0 } else { 2 })
+            );
+        }
+    }
 }
 
 /// Octets that meet every part of the lexer often.

@@ -217,6 +217,76 @@ fn a_flood_announced_before_login_is_not_waited_for() {
     assert!(reply.ends_with("b OK NOOP completed\r\n"), "{reply}");
 }
 
+/// Sends pieces until the connection is closed or `most` octets went. How many went.
+fn push(world: &mut World, i: usize, piece: &[u8], most: usize) -> usize {
+    let mut sent = 0;
+    while world.peers[i].closed.is_none() && sent < most {
+        world.send(i, piece);
+        world.run();
+        sent += piece.len();
+    }
+    sent
+}
+
+#[test]
+fn a_command_without_end_closes_the_connection() {
+    for (begin, piece) in [
+        (&b"a SEARCH SUBJECT "[..], &[b'x'; 1000][..]),
+        (b"a NOOP\0{1000000000000+}\r\n", &[b'x'; 1000]),
+        (b"a NOOP\0", b"{7+}\r\nxxxxxxx"),
+    ] {
+        let mut world = World::new();
+        let before = world.connect(loopback());
+        let after = world.login();
+        for (i, excess) in [(before, 64 * 1024), (after, 1024 * 1024)] {
+            world.hear(i);
+            world.send(i, begin);
+            let sent = push(&mut world, i, piece, 4 * 1024 * 1024);
+            assert!(
+                (excess - 1000..excess * 5 / 4 + 80_000).contains(&sent),
+                "{sent}"
+            );
+            assert_eq!(world.hear(i), "* BYE [TOOBIG] the command has no end\r\n");
+            assert_eq!(world.peers[i].closed, Some(Farewell::Misbehaved));
+        }
+    }
+}
+
+#[test]
+fn a_line_without_end_within_idle_closes_the_connection() {
+    let mut world = World::new();
+    let i = world.selected();
+    world.ask(i, "a IDLE\r\n");
+    let sent = push(&mut world, i, &[b'x'; 1000], 4 * 1024 * 1024);
+    assert!(sent < 2 * 1024 * 1024, "{sent}");
+    assert_eq!(world.hear(i), "* BYE [TOOBIG] the command has no end\r\n");
+}
+
+#[test]
+fn a_command_that_is_only_too_long_is_refused_and_the_session_goes_on() {
+    let mut world = World::new();
+    let i = world.login();
+    let reply = world.ask(
+        i,
+        &format!("a SEARCH UID 1{}\r\nb NOOP\r\n", ",7".repeat(400_000)),
+    );
+    assert_eq!(
+        reply,
+        "a BAD the command is too long\r\nb OK NOOP completed\r\n"
+    );
+    // A message that comes unasked for and is not wanted is longer than that, and borne.
+    let message = "x".repeat(3 * 1024 * 1024);
+    let append = format!(
+        "c APPEND nowhere {{{}+}}\r\n{message}\r\nd NOOP\r\n",
+        message.len()
+    );
+    let reply = world.ask(i, &append);
+    assert!(
+        reply.starts_with("c NO [TRYCREATE]") && reply.contains("d OK"),
+        "{reply}"
+    );
+}
+
 #[test]
 fn literals_are_asked_for_unless_they_come_by_themselves() {
     let mut world = World::new();
