@@ -90,6 +90,26 @@ pub fn ledgers() -> Result<Vec<Ledger>, String> {
 /// # Errors
 /// What can't be read, and why.
 pub fn named() -> Result<BTreeMap<String, BTreeSet<String>>, String> {
+    named_after("clause: ", |_| true)
+}
+
+/// The capabilities that tests name (`capability: NAME`, right above the test): name to the files that name it. LMTP's stand
+/// there as `LMTP NAME`.
+///
+/// # Errors
+/// What can't be read, and why.
+pub fn capabilities() -> Result<BTreeMap<String, BTreeSet<String>>, String> {
+    named_after("// capability: ", |below| {
+        let next = below.iter().find(|line| !line.starts_with("//"));
+        next.is_some_and(|line| matches!(*line, "#[test]" | "#[tokio::test]"))
+    })
+}
+
+/// What stands after a mark in the sources' lines, separated by commas, where what is below the line is fit.
+fn named_after(
+    mark: &str,
+    fit: fn(&[&str]) -> bool,
+) -> Result<BTreeMap<String, BTreeSet<String>>, String> {
     let mut named: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut folders = vec![
         root().join("src"),
@@ -110,12 +130,17 @@ pub fn named() -> Result<BTreeMap<String, BTreeSet<String>>, String> {
                     .unwrap_or(&path)
                     .display()
                     .to_string();
-                for id in text.lines().filter_map(|line| line.split_once("clause: ")) {
-                    for id in id.1.split(',').map(|id| id.trim().trim_end_matches('.')) {
-                        named
-                            .entry(id.to_owned())
-                            .or_default()
-                            .insert(shown.clone());
+                let lines: Vec<&str> = text.lines().map(str::trim).collect();
+                for (at, line) in lines.iter().enumerate() {
+                    let Some((_, ids)) = line.split_once(mark) else {
+                        continue;
+                    };
+                    if !fit(lines.get(at + 1..).unwrap_or_default()) {
+                        continue;
+                    }
+                    for id in ids.split(',').map(|id| id.trim().trim_end_matches('.')) {
+                        let files = named.entry(id.to_owned()).or_default();
+                        files.insert(shown.clone());
                     }
                 }
             }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use dbmail_spec::clauses::{Status, ledgers, matrix, named, root};
+use dbmail_core::session::{Input, Output, Session as _};
+use dbmail_core::store::Timestamp;
+use dbmail_core::{imap, lmtp};
+use dbmail_spec::clauses::{Status, capabilities, ledgers, matrix, named, root};
 
 #[test]
 fn every_clause_has_an_id_of_its_own_and_a_reason_where_it_is_not_tested() {
@@ -53,5 +56,50 @@ fn the_conformance_page_is_fresh() {
     assert!(
         there == wanted,
         "docs/conformance.md is stale: DBMAIL_WRITE_DOCS=1 cargo test -p dbmail-spec"
+    );
+}
+
+/// What LHLO offers, as a client hears it.
+fn offered_by_lmtp() -> Vec<String> {
+    let mut session = lmtp::Session::new(lmtp::Config {
+        host: "mail.example".into(),
+        peer: "127.0.0.1".into(),
+        tls: lmtp::Tls::Available,
+        message_bytes_max: 1000,
+        connection: 1,
+    });
+    let (now, mut out) = (Timestamp(0), Vec::new());
+    session.open(now, &mut out);
+    session.step(now, Input::Room(1 << 16), &mut out);
+    out.clear();
+    session.step(now, Input::Bytes(b"LHLO x\r\n"), &mut out);
+    let mut said = Vec::new();
+    for output in &out {
+        if let Output::Send(octets) = output {
+            said.extend_from_slice(octets);
+        }
+    }
+    let said = String::from_utf8_lossy(&said);
+    let keyword = |line: &str| line.split(['-', ' ']).nth(1).map(str::to_owned);
+    said.lines().skip(1).filter_map(keyword).collect()
+}
+
+#[test]
+fn every_advertised_capability_has_a_test_that_names_it() {
+    let by_imap = imap::capability::EXTENSIONS.iter();
+    let mut advertised: BTreeSet<String> = by_imap.map(|e| e.capability.to_owned()).collect();
+    let by_lmtp = offered_by_lmtp();
+    assert!(by_lmtp.len() > 5, "{by_lmtp:?}");
+    advertised.extend(by_lmtp.iter().map(|keyword| format!("LMTP {keyword}")));
+    let named: BTreeSet<String> = capabilities().unwrap().into_keys().collect();
+    let untested: Vec<_> = advertised.difference(&named).collect();
+    assert!(
+        untested.is_empty(),
+        "advertised without a test: {untested:?}"
+    );
+    let unknown: Vec<_> = named.difference(&advertised).collect();
+    assert!(
+        unknown.is_empty(),
+        "tests name what is not advertised: {unknown:?}"
     );
 }

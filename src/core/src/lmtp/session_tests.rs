@@ -172,6 +172,7 @@ impl World {
     }
 }
 
+// capability: LMTP PIPELINING
 // clause: 2033-4.2-replies, 2033-5-extensions, 5321-4.4-return-path, 5321-4.4-received, 2033-4.2-positive
 #[test]
 fn a_message_is_accepted_for_each_recipient_on_its_own() {
@@ -215,6 +216,7 @@ fn a_message_is_accepted_for_each_recipient_on_its_own() {
     assert!(w.uploads.is_empty());
 }
 
+// capability: LMTP CHUNKING, LMTP BINARYMIME
 // clause: 2033-4.2-bdat
 #[test]
 fn a_message_in_chunks_is_stored_octet_for_octet() {
@@ -231,6 +233,17 @@ fn a_message_in_chunks_is_stored_octet_for_octet() {
     assert!(seen.ends_with("250 2.0.0 <anna@b> Delivered\r\n"), "{seen}");
     assert_eq!(w.stored[1].2, b"");
     assert!(w.stored[1].1.starts_with(b"Return-Path: <>\r\n"));
+}
+
+// capability: LMTP 8BITMIME
+#[test]
+fn eight_bits_are_stored_octet_for_octet() {
+    let mut w = World::begun(config());
+    w.send(b"RSET\r\nMAIL FROM:<> BODY=8BITMIME\r\nRCPT TO:<anna@b>\r\nDATA\r\n");
+    let message: Vec<u8> = (0x80..=0xff).collect();
+    let seen = w.send(&[&message[..], b"\r\n.\r\n"].concat());
+    assert_eq!(seen, "250 2.0.0 <anna@b> Delivered\r\n");
+    assert_eq!(w.stored[0].2, [&message[..], b"\r\n"].concat());
 }
 
 // clause: 3030-2-chunk-read, 5321-4.1.1.5-rset
@@ -262,6 +275,7 @@ fn an_unwanted_chunk_is_read_and_refused() {
     assert!(w.uploads.is_empty() && w.stored.is_empty());
 }
 
+// capability: LMTP SIZE
 #[test]
 fn a_message_over_the_limit_is_refused_for_each_recipient() {
     let mut w = World::begun(config());
@@ -299,6 +313,7 @@ fn a_store_that_fails_in_the_midst_gives_451() {
     assert!(w.uploads.is_empty());
 }
 
+// capability: LMTP ENHANCEDSTATUSCODES, LMTP SMTPUTF8
 // clause: 2033-4.1-lhlo, 5321-4.1.4-order, 3030-3-binary-needs-bdat, 6531-3.4-utf8
 #[test]
 fn commands_out_of_order_and_wrong_lines_are_told_apart() {
@@ -378,6 +393,7 @@ fn too_many_wrong_lines_end_the_session() {
     assert_eq!(w.closed, Some(Farewell::Misbehaved));
 }
 
+// capability: LMTP STARTTLS
 // clause: 3207-4.2-forget
 #[test]
 fn after_starttls_everything_said_before_is_forgotten() {

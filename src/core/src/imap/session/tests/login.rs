@@ -13,6 +13,7 @@ fn exposed(tls: TlsState) -> Config {
     }
 }
 
+// capability: IMAP4rev1
 #[test]
 fn a_client_logs_in_reads_a_message_and_leaves() {
     let mut world = World::new();
@@ -38,6 +39,7 @@ fn a_client_logs_in_reads_a_message_and_leaves() {
     assert_eq!(world.peers[i].closed, Some(Farewell::Asked));
 }
 
+// capability: LOGINDISABLED
 #[test]
 fn without_tls_nobody_is_asked_for_a_password() {
     let mut world = World::new();
@@ -50,6 +52,7 @@ fn without_tls_nobody_is_asked_for_a_password() {
     );
 }
 
+// capability: STARTTLS
 #[test]
 fn what_follows_starttls_in_plaintext_is_never_run() {
     let mut world = World::new();
@@ -79,6 +82,7 @@ fn a_command_begun_before_tls_does_not_go_on_after_it() {
     assert_eq!(reply, "c OK NOOP completed\r\n");
 }
 
+// capability: AUTH=PLAIN, SASL-IR
 #[test]
 fn authenticate_plain_with_and_without_initial_response() {
     // NUL ann NUL secret
@@ -287,6 +291,7 @@ fn a_command_that_is_only_too_long_is_refused_and_the_session_goes_on() {
     );
 }
 
+// capability: LITERAL+
 #[test]
 fn literals_are_asked_for_unless_they_come_by_themselves() {
     let mut world = World::new();
@@ -375,6 +380,7 @@ fn a_peer_that_goes_away_leaves_nothing_behind() {
     assert_eq!(world.hear(i), "");
 }
 
+// capability: ID
 #[test]
 fn id_says_who_serves() {
     let mut world = World::new();

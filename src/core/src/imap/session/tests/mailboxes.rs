@@ -2,6 +2,7 @@
 
 use crate::imap::session::world::World;
 
+// capability: NAMESPACE, CHILDREN, SPECIAL-USE, CREATE-SPECIAL-USE
 #[test]
 fn mailboxes_are_made_renamed_listed_and_deleted() {
     let mut world = World::new();
@@ -45,6 +46,7 @@ fn lsub_shows_subscribed_names_and_the_levels_above_them() {
     insta::assert_snapshot!(world.transcript());
 }
 
+// capability: STATUS=SIZE
 #[test]
 fn status_tells_what_was_asked_in_its_order() {
     let mut world = World::new();

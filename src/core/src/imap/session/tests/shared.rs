@@ -27,6 +27,7 @@ fn expunges_wait_for_a_command_without_sequence_numbers() {
     insta::assert_snapshot!(world.transcript());
 }
 
+// capability: IDLE
 #[test]
 fn idle_is_told_at_once() {
     let mut world = three_messages();
@@ -76,6 +77,7 @@ fn a_silent_store_does_not_hide_what_another_session_did() {
     );
 }
 
+// capability: UIDPLUS
 #[test]
 fn what_is_appended_or_copied_into_the_selected_mailbox_is_told_at_once() {
     let mut world = three_messages();
@@ -92,6 +94,7 @@ fn what_is_appended_or_copied_into_the_selected_mailbox_is_told_at_once() {
     );
 }
 
+// capability: MOVE
 #[test]
 fn move_tells_where_and_then_what_is_gone() {
     let mut world = three_messages();
@@ -173,6 +176,7 @@ fn a_renamed_mailbox_stays_selected() {
     assert!(reply.starts_with("* OK [CLOSED]"), "{reply}");
 }
 
+// capability: UNSELECT
 #[test]
 fn close_expunges_in_silence_and_examine_changes_nothing() {
     let mut world = three_messages();
