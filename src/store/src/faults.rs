@@ -158,6 +158,50 @@ fn is_second(reply: &Reply) -> bool {
 }
 
 #[test]
+fn appends_and_deliveries_of_one_batch_find_their_own_targets() {
+    for append_first in [true, false] {
+        let mut world = World::new(&[]);
+        let before = world.messages();
+        let (mut append, mut delivery) = (world.append("a"), world.delivery("b"));
+        let none = MailboxName::new("none").unwrap();
+        if let LinkKind::Append { name, .. } = &mut append.kind {
+            *name = none.clone();
+        }
+        if let LinkKind::Deliver { recipients, .. } = &mut delivery.kind {
+            recipients[0].mailbox = none;
+        }
+        let mut links = vec![append, delivery];
+        if !append_first {
+            links.reverse();
+        }
+        let mut replies = world.link(links);
+        if !append_first {
+            replies.reverse();
+        }
+        assert_eq!(replies[0], Err(Refusal::NoSuchMailbox));
+        assert!(
+            matches!(&replies[1], Ok(Answer::Delivered(outcomes)) if matches!(outcomes[..], [Outcome::Stored { .. }])),
+            "{replies:?}"
+        );
+        assert_eq!(world.messages(), before + 1);
+    }
+}
+
+#[test]
+fn a_delivery_to_a_disabled_account_is_refused_beside_an_append() {
+    let mut world = World::new(&[]);
+    let disabled = Admin::Enable("alice".to_owned(), false);
+    block_on(world.db.transact(&disabled)).unwrap();
+    let links = vec![world.append("a"), world.delivery("b")];
+    let replies = world.link(links);
+    assert!(
+        matches!(replies[0], Ok(Answer::Appended { .. })),
+        "{replies:?}"
+    );
+    assert_eq!(replies[1], Ok(Answer::Delivered(vec![Outcome::Disabled])));
+}
+
+#[test]
 fn a_commit_that_happened_and_whose_reply_was_lost_is_not_done_again() {
     let mut world = World::new(&[Fault::LostAfter]);
     let replies = world.link(vec![world.append("second")]);

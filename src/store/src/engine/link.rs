@@ -137,7 +137,8 @@ impl<C: Connection> Db<C> {
 
     /// Where each message goes.
     async fn find_targets<'a>(&mut self, linking: &mut Linking<'a>) -> Result<(), Error> {
-        let mut known: BTreeMap<(AccountId, &MailboxName), Result<Target, Outcome>> =
+        // With whether it is a delivery: that goes to INBOX where an APPEND finds no mailbox, and not to a disabled account.
+        let mut known: BTreeMap<(AccountId, &MailboxName, bool), Result<Target, Outcome>> =
             BTreeMap::new();
         let links: &'a [Link] = linking.links;
         let now = linking.now;
@@ -152,11 +153,11 @@ impl<C: Connection> Db<C> {
                     flags,
                     date,
                 } => {
-                    let target = match known.get(&(*account, name)) {
+                    let target = match known.get(&(*account, name, false)) {
                         Some(target) => target.clone(),
                         None => self.delivery_target(*account, name, false).await?,
                     };
-                    known.insert((*account, name), target.clone());
+                    known.insert((*account, name, false), target.clone());
                     match target {
                         Ok(target) => {
                             linking.add(place, 0, target, flags, &Bytes::new(), *date, None)
@@ -174,7 +175,7 @@ impl<C: Connection> Db<C> {
                         zone_minutes: 0,
                     });
                     for (index, to) in recipients.iter().enumerate() {
-                        let key = (to.account, &to.mailbox);
+                        let key = (to.account, &to.mailbox, true);
                         let target = match known.get(&key) {
                             Some(target) => target.clone(),
                             None => self.delivery_target(to.account, &to.mailbox, true).await?,
