@@ -1,7 +1,7 @@
 //! The store as sessions see it: requests in, replies out; a thread that writes and some that read.
 
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -167,14 +167,19 @@ impl Inner {
         };
         let queue = Arc::clone(&inner.writer);
         let db = Db::new(writer, Arc::clone(&shared));
-        threads.push(spawn(
-            "store-writer",
-            Box::new(move || write_loop(db, &queue)),
-        )?);
+        let write = move || {
+            let at_work = AtWork::new(&queue, &Arc::default());
+            write_loop(db, &queue);
+            drop(at_work);
+        };
+        threads.push(spawn("store-writer", Box::new(write))?);
+        let count = Arc::default();
         for reader in readers {
             let queue = Arc::clone(&inner.readers);
             let mut db = Db::new(reader, Arc::clone(&shared));
+            let at_work = AtWork::new(&queue, &count);
             let run = move || {
+                let _at_work = at_work;
                 while let Some(job) = queue.pop() {
                     block_on(job(&mut db));
                 }
@@ -194,6 +199,40 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// A thread at a queue. When the last one breaks off by a fault, the queue is closed and what waits is dropped: who
+/// asked hears so, instead of waiting for ever.
+struct AtWork<T> {
+    queue: Arc<Queue<T>>,
+    count: Arc<AtomicUsize>,
+}
+
+impl<T> AtWork<T> {
+    fn new(queue: &Arc<Queue<T>>, count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self {
+            queue: Arc::clone(queue),
+            count: Arc::clone(count),
+        }
+    }
+}
+
+impl<T> Drop for AtWork<T> {
+    fn drop(&mut self) {
+        let left = self.count.fetch_sub(1, Ordering::AcqRel) - 1;
+        if !std::thread::panicking() {
+            return;
+        }
+        tracing::error!(
+            left,
+            "a thread of the store ended by a fault of the program"
+        );
+        if left == 0 {
+            self.queue.close();
+            drop(self.queue.pop_while(|_| true));
+        }
     }
 }
 
@@ -450,11 +489,14 @@ impl Store {
         self.0.shared.hub.watch(mailbox, Arc::clone(&self.0.shared))
     }
 
-    /// Whether the store answers, asked of a connection that reads.
+    /// Whether the store answers, asked of a connection that reads; and takes what is to be written.
     ///
     /// # Errors
     /// `Unavailable` when it does not.
     pub async fn ready(&self) -> Result<(), Refusal> {
+        if self.0.writer.is_closed() {
+            return Err(Refusal::Unavailable);
+        }
         self.0
             .read("ready", |db| {
                 Box::pin(async move { Ok(db.query(Sql::Alive, &[]).await.map(|_| ())?) })
@@ -746,5 +788,46 @@ fn refused(done: AdminDone, name: String) -> AdminError {
         AdminDone::Added(_) | AdminDone::Done | AdminDone::More => {
             AdminError::Store(Refusal::Unavailable)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thread_that_breaks_off_leaves_nobody_waiting() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let settings = Settings {
+            url: format!("sqlite://{}", folder.path().join("mail.db").display()),
+            readers: 2,
+            ..Settings::default()
+        };
+        Store::migrate(&settings, false).await.unwrap();
+        let store = Store::open(settings).await.unwrap();
+        let subscribe = || Request::Subscribe {
+            account: AccountId(1),
+            name: MailboxName::inbox(),
+            subscribed: true,
+        };
+        let breaks = || -> Job<Sqlite> { Box::new(|_| Box::pin(async { panic!("broken off") })) };
+        let pause: Job<Sqlite> =
+            Box::new(|_| Box::pin(async { std::thread::sleep(Duration::from_millis(100)) }));
+        assert_eq!(store.ready().await, Ok(()));
+        // One reader of two: the other serves on.
+        assert!(store.0.readers.push(breaks()).is_ok());
+        assert_eq!(store.ready().await, Ok(()));
+        // The writer, with a request behind it.
+        assert!(store.0.writer.push(Write::Other(pause)).is_ok());
+        assert!(store.0.writer.push(Write::Other(breaks())).is_ok());
+        let patience = Duration::from_secs(10);
+        let waiting = tokio::time::timeout(patience, store.apply(subscribe(), None));
+        assert_eq!(waiting.await.unwrap(), Err(Refusal::OutcomeUnknown));
+        assert_eq!(
+            store.apply(subscribe(), None).await,
+            Err(Refusal::Unavailable)
+        );
+        assert_eq!(store.ready().await, Err(Refusal::Unavailable));
+        tokio::time::timeout(patience, store.close()).await.unwrap();
     }
 }

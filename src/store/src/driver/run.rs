@@ -97,6 +97,11 @@ impl<T> Queue<T> {
         taken
     }
 
+    /// Whether new jobs are given back.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// How many wait.
     pub(crate) fn len(&self) -> usize {
         self.lock().jobs.len()
