@@ -87,6 +87,13 @@ impl<C: Connection> Db<C> {
         if self.account(&user.name).await?.is_some() {
             return Ok(AdminDone::UserExists);
         }
+        // Names and addresses are one space: login looks for a name first, delivery for an address. Else who has the address could
+        // not log in with it, and mail for the user would go to another.
+        let name = folded(&user.name);
+        let mut rows = self.query(Sql::AddressOwner, &values![name]).await?;
+        if rows.first().is_some() {
+            return Ok(AdminDone::UserExists);
+        }
         let mut addresses: BTreeMap<Vec<u8>, (usize, &str)> = BTreeMap::new();
         for (place, address) in user.addresses.iter().enumerate() {
             if !is_fit(address) {
@@ -98,7 +105,7 @@ impl<C: Connection> Db<C> {
         }
         for (key, (_, address)) in &addresses {
             let mut rows = self.query(Sql::AddressOwner, &values![key.clone()]).await?;
-            if rows.first().is_some() {
+            if rows.first().is_some() || self.account(address).await?.is_some() {
                 return Ok(AdminDone::AddressInUse((*address).to_owned()));
             }
         }

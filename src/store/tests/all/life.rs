@@ -410,6 +410,25 @@ async fn users_are_made_shown_changed_and_removed() {
         store.user_add(thief).await,
         Err(AdminError::AddressInUse("B@example.org".to_owned()))
     );
+    // Names and addresses are one space: login looks for names first, delivery for addresses.
+    assert_eq!(
+        store.user_add(user("b@EXAMPLE.org")).await,
+        Err(AdminError::UserExists("b@EXAMPLE.org".to_owned()))
+    );
+    let shadow = NewUser {
+        addresses: vec!["BOB".to_owned()],
+        ..user("shadow")
+    };
+    assert_eq!(
+        store.user_add(shadow).await,
+        Err(AdminError::AddressInUse("BOB".to_owned()))
+    );
+    let own = NewUser {
+        addresses: vec!["own@example.org".to_owned()],
+        ..user("own@example.org")
+    };
+    assert!(store.user_add(own).await.is_ok());
+    store.user_delete("own@example.org").await.expect("removed");
     assert!(matches!(
         store.user_add(user("")).await,
         Err(AdminError::Bad(_))
