@@ -126,8 +126,13 @@ impl Serving {
     }
 
     /// Stops the server; its exit code and its whole log.
-    fn stop(mut self) -> (Option<i32>, String) {
+    fn stop(self) -> (Option<i32>, String) {
         self.signal("-TERM");
+        self.end()
+    }
+
+    /// Awaits the end of a server that was told to stop: a second signal would end it at once.
+    fn end(mut self) -> (Option<i32>, String) {
         self.log.read_to_string(&mut self.seen).unwrap();
         let status = self.child.wait().unwrap();
         (status.code(), std::mem::take(&mut self.seen))
@@ -547,7 +552,7 @@ fn sigterm_lets_clients_hear_goodbye_and_the_program_ends_with_0() {
     lines.read_line(&mut line).unwrap();
     assert!(line.starts_with("* BYE"), "{line}");
     drop((idle, lines));
-    let (code, log) = serving.stop();
+    let (code, log) = serving.end();
     assert_eq!(code, Some(0), "{log}");
     assert!(
         begun.elapsed() < Duration::from_secs(8),
