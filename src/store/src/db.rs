@@ -8,7 +8,7 @@ use dbmail_core::store::{AccountId, MailboxId, ModSeq, Refusal, Timestamp};
 
 use crate::driver::{Begin, Connection, Failure, Rows, Value, values};
 use crate::shared::{Kind, Shared};
-use crate::sql::{Lock, Rendered, Sql};
+use crate::sql::{Dialect, Lock, Rendered, Sql};
 
 /// Rows of one execute-many: bounds a statement's time and what it sends.
 const MANY_ROWS_MAX: usize = 1_000;
@@ -28,6 +28,8 @@ pub(crate) enum Error {
     Failed(Failure),
     /// So many ids of a kind are needed; taken outside the transaction, which then runs again.
     Ids(Kind, u32),
+    /// Something was found that this run could not have known: it runs again, knowing it.
+    Again,
     /// The batch holds something that must run alone.
     Split,
 }
@@ -94,6 +96,11 @@ impl<C: Connection> Db<C> {
         &mut self.conn
     }
 
+    /// Whether its calls block the thread.
+    pub(crate) fn blocks(&self) -> bool {
+        self.conn.dialect() == Dialect::Sqlite
+    }
+
     /// Statements since the last call.
     pub(crate) const fn take_statements(&mut self) -> u64 {
         std::mem::replace(&mut self.statements, 0)
@@ -134,20 +141,20 @@ impl<C: Connection> Db<C> {
         self.conn.execute(statement, values).await
     }
 
-    /// Runs a statement for each row, in batches; how many rows each touched.
+    /// Runs a statement for each row, in batches; how many rows were touched in all.
     pub(crate) async fn many(
         &mut self,
         sql: Sql,
         mut rows: Vec<Vec<Value>>,
-    ) -> Result<Vec<u64>, Failure> {
-        let mut touched = Vec::with_capacity(rows.len());
+    ) -> Result<u64, Failure> {
+        let mut touched = 0;
         while !rows.is_empty() {
             let rest = rows.split_off(batch(&rows));
             let statement = self.prepare(sql);
             for row in &rows {
                 self.locking(statement, row.first());
             }
-            touched.extend(self.conn.execute_many(statement, &rows).await?);
+            touched += self.conn.execute_many(statement, &rows).await?;
             rows = rest;
         }
         Ok(touched)
@@ -199,10 +206,18 @@ impl<C: Connection> Db<C> {
                     return Ok(done);
                 }
                 Err(Error::Ids(kind, count)) => self.take_ids(kind, count).await?,
+                // Who says so bounds it.
+                Err(Error::Again) => {}
                 // A key that was not there a moment ago, or is no more: somebody was faster.
                 Err(Error::Failed(Failure::Busy | Failure::Unique(_) | Failure::Foreign(_)))
                     if tries < TRIES_MAX =>
                 {
+                    tries += 1;
+                    self.shared.tally.retried();
+                    self.conn.pause(self.shared.jitter(tries)).await;
+                }
+                // Nothing was committed. A database that is back by then is asked again.
+                Err(Error::Failed(Failure::Lost(_))) if tries < TRIES_MAX => {
                     tries += 1;
                     self.shared.tally.retried();
                     self.conn.pause(self.shared.jitter(tries)).await;
@@ -380,7 +395,7 @@ pub(crate) fn refusal(error: Error) -> Refusal {
             tracing::error!(%failure, "the database failed");
             Refusal::Unavailable
         }
-        Error::Ids(..) | Error::Split => Refusal::Unavailable,
+        Error::Ids(..) | Error::Again | Error::Split => Refusal::Unavailable,
     }
 }
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use crate::db::{Db, Error, refusal};
-use crate::driver::{Fault, Faulty, Sqlite, block_on, values};
+use crate::driver::{Fault, Faulty, Sqlite, SqliteFile, block_on, values};
 use crate::engine::{Admin, AdminDone, Change, Link, LinkKind};
 use crate::migrate;
 use crate::settings::Settings;
@@ -36,10 +36,14 @@ impl World {
             url,
             ..Settings::default()
         };
-        migrate::migrate(&settings, false).unwrap();
-        let file = migrate::file(&settings.url).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().unwrap();
+        let migrated = runtime.block_on(migrate::migrate(&settings, false));
+        migrated.unwrap();
+        let file = SqliteFile(folder.path().join("mail.db"));
+        let open = || Sqlite::open(&file, true).unwrap();
         let shared = Arc::new(Shared::new(&settings));
-        let mut db = Db::new(migrate::open(&file).unwrap(), Arc::clone(&shared));
+        let mut db = Db::new(open(), Arc::clone(&shared));
         let user = NewUser {
             name: "alice".to_owned(),
             password_hash: None,
@@ -51,13 +55,13 @@ impl World {
             panic!("{added:?}")
         };
         let mut world = Self {
-            db: Db::new(Faulty::new(migrate::open(&file).unwrap(), []), shared),
+            db: Db::new(Faulty::new(open(), []), shared),
             account,
             _folder: folder,
         };
         // Every kind of id is at hand, so that the faults meet what they are meant for.
         world.link(vec![world.append("first")]);
-        let connection = migrate::open(&file).unwrap();
+        let connection = open();
         world.db = Db::new(
             Faulty::new(connection, faults.iter().copied()),
             Arc::clone(&world.db.shared),

@@ -10,10 +10,15 @@ use dbmail_core::store::Timestamp;
 /// Where the database is and how it is used.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `sqlite:///var/lib/dbmail/mail.db`, or `sqlite:mail.db` for a path relative to the working directory.
+    /// `sqlite:///var/lib/dbmail/mail.db`, or `sqlite:mail.db` for a path relative to the working directory;
+    /// `postgres://USER:PASSWORD@HOST/DATABASE`, `mysql://…` for MySQL and MariaDB.
     pub url: String,
-    /// Connections that read, beside the one that writes.
+    /// Connections that read, beside those that write.
     pub readers: usize,
+    /// Connections for changes of sessions; SQLite has one for everything that writes.
+    pub writers: usize,
+    /// Connections that link messages, each for a share of the accounts; none on SQLite.
+    pub committers: usize,
     /// Largest message, in octets; an upload past it is refused with `Limit`.
     pub message_bytes_max: u64,
     /// How long a delivery's identity is kept, so that a repeat is recognised (STORAGE 8).
@@ -34,6 +39,8 @@ impl Default for Settings {
         Self {
             url: String::new(),
             readers: 4,
+            writers: 4,
+            committers: 4,
             message_bytes_max: MESSAGE_BYTES_MAX,
             repeat_window_seconds: 7 * 24 * 3600,
             repeat_window_bare_seconds: 10 * 60,

@@ -13,11 +13,12 @@ use tokio::sync::oneshot;
 
 use crate::content::{Body, Prepared};
 use crate::db::{Db, Error, Work, refusal};
-use crate::driver::{Connection, Failure, Queue, Sqlite, block_on, values};
+use crate::driver::{AnyConnection, Connection, Failure, Queue, block_on, values};
 use crate::engine::{
     Admin, AdminDone, Change, Claim, Link, LinkBatch, LinkKind, NextId, Stage, Unstage, sweep,
 };
 use crate::hub::Watch;
+use crate::migrate::Connections;
 use crate::shared::{Kind, Shared, lock};
 use crate::sql::Sql;
 use crate::upload::Upload;
@@ -35,7 +36,8 @@ const HASH_CHUNKS: u64 = 8;
 const READ_TRIES_MAX: u32 = 5;
 
 type Future<'a, T> = Pin<Box<dyn std::future::Future<Output = T> + Send + 'a>>;
-type Job<C> = Box<dyn for<'a> FnOnce(&'a mut Db<C>) -> Future<'a, ()> + Send>;
+/// Something to be done on a connection.
+type Job = Box<dyn for<'a> FnOnce(&'a mut Db<AnyConnection>) -> Future<'a, ()> + Send>;
 
 /// A store of mail. Clones are the same store.
 #[derive(Clone)]
@@ -50,17 +52,28 @@ impl std::fmt::Debug for Store {
 /// What the clones share.
 pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
+    /// Changes. On SQLite, which has one writer, messages to be linked too.
     writer: Arc<Queue<Write>>,
-    readers: Arc<Queue<Job<Sqlite>>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Messages to be linked, by mailbox owner: each shard has one committer, so that what comes for one mailbox while a
+    /// commit is under way waits and goes in the next (STORAGE 2). Empty on SQLite.
+    committers: Vec<Arc<Queue<Write>>>,
+    readers: Arc<Queue<Job>>,
+    workers: Mutex<Workers>,
 }
 
-/// Something for the thread that writes.
+/// Those who work for a store.
+#[derive(Default)]
+struct Workers {
+    threads: Vec<JoinHandle<()>>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+/// Something for a connection that writes.
 enum Write {
     /// A message, linked with others that wait.
     Link(Box<Link>, oneshot::Sender<Reply>),
     /// Anything else, in a transaction of its own.
-    Other(Job<Sqlite>),
+    Other(Job),
 }
 
 /// What the store has done, for metrics. All figures only grow, save `queued`.
@@ -109,19 +122,9 @@ impl Store {
     /// # Errors
     /// When the database can't be reached, others may read it, or it has another schema version.
     pub async fn open(settings: Settings) -> Result<Self, OpenError> {
-        let file = migrate::file(&settings.url)?;
-        let readers = settings.readers.max(1);
-        let opening = tokio::task::spawn_blocking(move || {
-            let writer = migrate::open(&file)?;
-            let read = |_| Sqlite::open(&file, false);
-            let readers = (0..readers).map(read).collect::<Result<Vec<_>, Failure>>();
-            let readers = readers.map_err(|f| OpenError::Unreachable(f.to_string()))?;
-            Ok((writer, readers))
-        });
-        let gone = |error| OpenError::Unreachable(format!("{error}"));
-        let (writer, readers) = opening.await.map_err(gone)??;
+        let connections = migrate::open(&settings).await?;
         let background = Duration::from_secs(settings.background_seconds);
-        let inner = Arc::new(Inner::start(Shared::new(&settings), writer, readers)?);
+        let inner = Arc::new(Inner::start(Shared::new(&settings), connections)?);
         tokio::spawn(beside(Arc::downgrade(&inner), background));
         Ok(Self(inner))
     }
@@ -132,66 +135,72 @@ impl Store {
     /// # Errors
     /// When the database can't be reached, is not ours, or is newer than this program.
     pub async fn migrate(settings: &Settings, plan_only: bool) -> Result<Vec<Applied>, OpenError> {
-        let settings = settings.clone();
-        let done = tokio::task::spawn_blocking(move || migrate::migrate(&settings, plan_only));
-        done.await
-            .map_err(|error| OpenError::Unreachable(format!("{error}")))?
+        migrate::migrate(settings, plan_only).await
     }
 
     /// Finishes what is under way and closes the database. What is asked afterwards is refused.
     pub async fn close(&self) {
         self.0.stop();
-        let threads = std::mem::take(&mut *lock(&self.0.threads));
-        let join = move || threads.into_iter().for_each(|thread| drop(thread.join()));
+        let workers = std::mem::take(&mut *lock(&self.0.workers));
+        let join = move || {
+            let threads = workers.threads.into_iter();
+            threads.for_each(|thread| drop(thread.join()));
+        };
         if tokio::task::spawn_blocking(join).await.is_err() {
             tracing::error!("a thread of the store broke off");
+        }
+        for task in workers.tasks {
+            if task.await.is_err() {
+                tracing::error!("a task of the store broke off");
+            }
         }
     }
 }
 
 impl Inner {
-    fn start(shared: Shared, writer: Sqlite, readers: Vec<Sqlite>) -> Result<Self, OpenError> {
+    fn start(shared: Shared, connections: Connections) -> Result<Self, OpenError> {
         let shared = Arc::new(shared);
+        let queue = |_: &AnyConnection| Arc::new(Queue::new());
         let inner = Self {
             shared: Arc::clone(&shared),
             writer: Arc::new(Queue::new()),
+            committers: connections.committers.iter().map(queue).collect(),
             readers: Arc::new(Queue::new()),
-            threads: Mutex::default(),
+            workers: Mutex::default(),
         };
-        let mut threads = Vec::with_capacity(1 + readers.len());
-        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
-            let builder = std::thread::Builder::new().name(name.to_owned());
-            builder
-                .spawn(run)
-                .map_err(|error| OpenError::Unreachable(error.to_string()))
-        };
-        let queue = Arc::clone(&inner.writer);
-        let db = Db::new(writer, Arc::clone(&shared));
-        let write = move || {
-            let at_work = AtWork::new(&queue, &Arc::default());
-            write_loop(db, &queue);
-            drop(at_work);
-        };
-        threads.push(spawn("store-writer", Box::new(write))?);
+        let mut workers = Workers::default();
         let count = Arc::default();
-        for reader in readers {
-            let queue = Arc::clone(&inner.readers);
-            let mut db = Db::new(reader, Arc::clone(&shared));
-            let at_work = AtWork::new(&queue, &count);
-            let run = move || {
-                let _at_work = at_work;
-                while let Some(job) = queue.pop() {
-                    block_on(job(&mut db));
-                }
-            };
-            threads.push(spawn("store-reader", Box::new(run))?);
+        for connection in connections.writers {
+            let at_work = AtWork::new(&inner.writer, &count);
+            let db = Db::new(connection, Arc::clone(&shared));
+            workers.start("store-writer", db, |db| write_loop(db, at_work))?;
         }
-        *lock(&inner.threads) = threads;
+        for (connection, queue) in connections.committers.into_iter().zip(&inner.committers) {
+            let at_work = AtWork::new(queue, &Arc::default());
+            let db = Db::new(connection, Arc::clone(&shared));
+            workers.start("store-committer", db, |db| write_loop(db, at_work))?;
+        }
+        let count = Arc::default();
+        for connection in connections.readers {
+            let at_work = AtWork::new(&inner.readers, &count);
+            let db = Db::new(connection, Arc::clone(&shared));
+            workers.start("store-reader", db, |db| read_loop(db, at_work))?;
+        }
+        *lock(&inner.workers) = workers;
         Ok(inner)
+    }
+
+    /// The queue of the committer for what comes to an account.
+    fn committer(&self, account: AccountId) -> &Queue<Write> {
+        let shards = self.committers.len() as u64;
+        let shard = account.0.unsigned_abs().checked_rem(shards);
+        let queue = shard.and_then(|n| self.committers.get(usize::try_from(n).ok()?));
+        queue.unwrap_or(&self.writer)
     }
 
     fn stop(&self) {
         self.writer.close();
+        self.committers.iter().for_each(|queue| queue.close());
         self.readers.close();
     }
 }
@@ -202,7 +211,30 @@ impl Drop for Inner {
     }
 }
 
-/// A thread at a queue. When the last one breaks off by a fault, the queue is closed and what waits is dropped: who
+impl Workers {
+    /// Starts one: a thread for a database whose calls block, a task otherwise.
+    fn start<F>(
+        &mut self,
+        name: &str,
+        db: Db<AnyConnection>,
+        work: impl FnOnce(Db<AnyConnection>) -> F + Send + 'static,
+    ) -> Result<(), OpenError>
+    where
+        F: std::future::Future<Output = ()> + Send + 'static,
+    {
+        if !db.blocks() {
+            self.tasks.push(tokio::spawn(work(db)));
+            return Ok(());
+        }
+        let builder = std::thread::Builder::new().name(name.to_owned());
+        let thread = builder.spawn(move || block_on(work(db)));
+        let thread = thread.map_err(|error| OpenError::Unreachable(error.to_string()))?;
+        self.threads.push(thread);
+        Ok(())
+    }
+}
+
+/// A worker at a queue. When the last one breaks off by a fault, the queue is closed and what waits is dropped: who
 /// asked hears so, instead of waiting for ever.
 struct AtWork<T> {
     queue: Arc<Queue<T>>,
@@ -227,7 +259,7 @@ impl<T> Drop for AtWork<T> {
         }
         tracing::error!(
             left,
-            "a thread of the store ended by a fault of the program"
+            "a worker of the store ended by a fault of the program"
         );
         if left == 0 {
             self.queue.close();
@@ -236,11 +268,21 @@ impl<T> Drop for AtWork<T> {
     }
 }
 
-/// The thread that writes: the committer of STORAGE 2.
-fn write_loop(mut db: Db<Sqlite>, queue: &Queue<Write>) {
-    while let Some(first) = queue.pop() {
+/// Answers questions, one after another.
+async fn read_loop(mut db: Db<AnyConnection>, at_work: AtWork<Job>) {
+    let worker = at_work.queue.worker();
+    while let Some(job) = at_work.queue.pop(worker).await {
+        job(&mut db).await;
+    }
+}
+
+/// One who writes: the committer of STORAGE 2.
+async fn write_loop(mut db: Db<AnyConnection>, at_work: AtWork<Write>) {
+    let queue = Arc::clone(&at_work.queue);
+    let worker = queue.worker();
+    while let Some(first) = queue.pop(worker).await {
         match first {
-            Write::Other(job) => block_on(job(&mut db)),
+            Write::Other(job) => job(&mut db).await,
             Write::Link(link, reply) => {
                 let mut octets = link.message.size;
                 let mut count = 1;
@@ -259,18 +301,18 @@ fn write_loop(mut db: Db<Sqlite>, queue: &Queue<Write>) {
                         replies.push(reply);
                     }
                 }
-                block_on(link_all(&mut db, &links, replies));
+                link_all(&mut db, &links, replies).await;
             }
         }
     }
     let front_end = db.shared.front_end.load(Ordering::Relaxed);
-    if front_end != 0 {
+    if worker == 0 && front_end != 0 {
         let of = values![front_end];
-        if let Err(error) = block_on(db.execute(Sql::FrontEndDelete, &of)) {
+        if let Err(error) = db.execute(Sql::FrontEndDelete, &of).await {
             tracing::debug!(%error, "the front-end's row stays until its lease ends");
         }
     }
-    db.connection().checkpoint();
+    db.connection().leave().await;
 }
 
 /// Links a batch; when it fails, each by itself, so that none fails for another's sake.
@@ -285,7 +327,7 @@ pub(crate) async fn link_all<C: Connection>(
     } else {
         "append"
     };
-    let all = db.transact(&LinkBatch(links)).await;
+    let all = db.transact(&LinkBatch::new(links)).await;
     db.shared.tally.batches.fetch_add(1, Ordering::Relaxed);
     let answers: Vec<Reply> = match all {
         Ok(answers) => answers,
@@ -294,7 +336,9 @@ pub(crate) async fn link_all<C: Connection>(
             tracing::debug!(?error, "a batch failed; each message by itself");
             let mut answers = Vec::with_capacity(links.len());
             for link in links {
-                let one = db.transact(&LinkBatch(std::slice::from_ref(link))).await;
+                let one = db
+                    .transact(&LinkBatch::new(std::slice::from_ref(link)))
+                    .await;
                 let answer = one.map_err(refusal);
                 answers.push(
                     answer.and_then(|mut all| all.pop().unwrap_or(Err(Refusal::Unavailable))),
@@ -324,7 +368,7 @@ async fn beside(store: Weak<Inner>, background: Duration) {
         if !sweeps && inner.shared.hub.is_empty() {
             continue;
         }
-        let job: Job<Sqlite> = Box::new(move |db| Box::pin(look_around(db, sweeps)));
+        let job: Job = Box::new(move |db| Box::pin(look_around(db, sweeps)));
         if inner.writer.push(Write::Other(job)).is_err() {
             return;
         }
@@ -436,9 +480,15 @@ impl Store {
     async fn link(&self, upload: Option<Upload>, kind: LinkKind) -> Reply {
         let (message, guard) = upload.ok_or(Refusal::Upload)?.finish().await?;
         let (reply, answer) = oneshot::channel();
+        let owner = match &kind {
+            LinkKind::Append { account, .. } => *account,
+            LinkKind::Deliver { recipients, .. } => {
+                recipients.first().map_or(AccountId(0), |to| to.account)
+            }
+        };
         let link = Box::new(Link { message, kind });
         self.0
-            .writer
+            .committer(owner)
             .push(Write::Link(link, reply))
             .map_err(|_| Refusal::Unavailable)?;
         let answer = answer.await.map_err(|_| Refusal::OutcomeUnknown)?;
@@ -494,7 +544,7 @@ impl Store {
     /// # Errors
     /// `Unavailable` when it does not.
     pub async fn ready(&self) -> Result<(), Refusal> {
-        if self.0.writer.is_closed() {
+        if self.0.writer.is_closed() || self.0.committers.iter().any(|queue| queue.is_closed()) {
             return Err(Refusal::Unavailable);
         }
         self.0
@@ -514,7 +564,13 @@ impl Store {
             commits: read(&tally.commits),
             batches: read(&tally.batches),
             linked: read(&tally.linked),
-            queued: self.0.writer.len() as u64,
+            queued: self
+                .0
+                .committers
+                .iter()
+                .map(|queue| queue.len())
+                .sum::<usize>() as u64
+                + self.0.writer.len() as u64,
             retries: read(&tally.retries),
             asked: read(&tally.asked),
             repeats: read(&tally.repeats),
@@ -572,10 +628,12 @@ impl Inner {
     async fn read<T, F>(&self, name: &'static str, ask: F) -> Result<T, Refusal>
     where
         T: Send + 'static,
-        F: for<'a> FnOnce(&'a mut Db<Sqlite>) -> Future<'a, Result<T, Error>> + Send + 'static,
+        F: for<'a> FnOnce(&'a mut Db<AnyConnection>) -> Future<'a, Result<T, Error>>
+            + Send
+            + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job: Job<Sqlite> = Box::new(move |db| {
+        let job: Job = Box::new(move |db| {
             Box::pin(async move {
                 let answer = ask(&mut *db).await.map_err(refusal);
                 let statements = db.take_statements();
@@ -594,7 +652,7 @@ impl Inner {
         W::Done: 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job: Job<Sqlite> = Box::new(move |db| {
+        let job: Job = Box::new(move |db| {
             Box::pin(async move {
                 let done = db.transact(&work).await.map_err(refusal);
                 let statements = db.take_statements();
@@ -630,7 +688,7 @@ impl Inner {
 
     /// Forgets an upload, some time.
     pub(crate) fn forget(&self, unstage: Unstage) {
-        let job: Job<Sqlite> = Box::new(move |db| {
+        let job: Job = Box::new(move |db| {
             Box::pin(async move {
                 if let Err(error) = db.transact(&unstage).await {
                     tracing::debug!(?error, "an upload stays until its lease ends");
@@ -810,8 +868,8 @@ mod tests {
             name: MailboxName::inbox(),
             subscribed: true,
         };
-        let breaks = || -> Job<Sqlite> { Box::new(|_| Box::pin(async { panic!("broken off") })) };
-        let pause: Job<Sqlite> =
+        let breaks = || -> Job { Box::new(|_| Box::pin(async { panic!("broken off") })) };
+        let pause: Job =
             Box::new(|_| Box::pin(async { std::thread::sleep(Duration::from_millis(100)) }));
         assert_eq!(store.ready().await, Ok(()));
         // One reader of two: the other serves on.

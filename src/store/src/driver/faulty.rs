@@ -104,7 +104,7 @@ impl<C: Connection> Connection for Faulty<C> {
         &mut self,
         statement: &'static Rendered,
         rows: &[Vec<Value>],
-    ) -> Result<Vec<u64>, Failure> {
+    ) -> Result<u64, Failure> {
         self.statement(statement)?;
         self.inner.execute_many(statement, rows).await
     }

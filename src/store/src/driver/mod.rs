@@ -4,15 +4,23 @@
 //! store acts on ([`Failure`]). The futures of an embedded database are ready at once; those of a database over a network
 //! wait for it.
 
+mod any;
 #[cfg(test)]
 mod faulty;
+mod mysql;
+mod postgres;
 mod run;
+mod server;
 mod sqlite;
 mod value;
 
+pub(crate) use any::AnyConnection;
 #[cfg(test)]
 pub(crate) use faulty::{Fault, Faulty};
+pub(crate) use mysql::options as mysql_options;
+pub(crate) use postgres::options as postgres_options;
 pub(crate) use run::{Queue, block_on};
+pub(crate) use server::Server;
 pub(crate) use sqlite::{Sqlite, SqliteFile};
 pub(crate) use value::{Row, Rows, Value, values};
 
@@ -75,12 +83,12 @@ pub(crate) trait Connection: Send {
         statement: &'static Rendered,
         values: &[Value],
     ) -> impl Future<Output = Result<u64, Failure>> + Send;
-    /// Runs a statement once for each row of values, in one go, and returns how many rows each touched.
+    /// Runs a statement once for each row of values, in one go, and returns how many rows were touched in all.
     fn execute_many(
         &mut self,
         statement: &'static Rendered,
         rows: &[Vec<Value>],
-    ) -> impl Future<Output = Result<Vec<u64>, Failure>> + Send;
+    ) -> impl Future<Output = Result<u64, Failure>> + Send;
     /// A new connection in place of a broken one.
     fn reconnect(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
     /// Waits, before something is tried again.

@@ -1,11 +1,15 @@
-//! Running store requests on threads of their own: an embedded database's calls block, so each connection has a
-//! thread and runs a whole request in one hop.
+//! Running store requests: a queue of jobs, taken by workers that hold a connection each and run a whole request in one
+//! hop. An embedded database's calls block, so there a worker is a thread ([`block_on`]); elsewhere it is a task.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
+
+use crate::shared::lock;
 
 struct Unpark(Thread);
 
@@ -28,28 +32,39 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Jobs waiting for a thread. Its length is bounded by what feeds it: a session has one request under way at a time.
-pub(crate) struct Queue<T>(Mutex<Waiting<T>>);
+/// Jobs waiting for a worker. Its length is bounded by what feeds it: a session has one request under way at a time.
+pub(crate) struct Queue<T> {
+    waiting: Mutex<Waiting<T>>,
+    workers: AtomicU64,
+}
 
 struct Waiting<T> {
     jobs: VecDeque<T>,
-    /// Threads without a job. The last to become idle is the first to work again: its connection's cache is warm.
-    idle: Vec<Thread>,
+    /// Workers without a job. The last to become idle is the first to work again: its connection's cache is warm.
+    idle: Vec<(u64, Waker)>,
     closed: bool,
 }
 
 impl<T> Queue<T> {
     pub(crate) const fn new() -> Self {
-        Self(Mutex::new(Waiting {
-            jobs: VecDeque::new(),
-            idle: Vec::new(),
-            closed: false,
-        }))
+        Self {
+            waiting: Mutex::new(Waiting {
+                jobs: VecDeque::new(),
+                idle: Vec::new(),
+                closed: false,
+            }),
+            workers: AtomicU64::new(0),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
         // A list of jobs is whole whatever its users did.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
+    }
+
+    /// A number for one who takes jobs.
+    pub(crate) fn worker(&self) -> u64 {
+        self.workers.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Puts a job in; gives it back when the queue is closed.
@@ -59,32 +74,30 @@ impl<T> Queue<T> {
             return Err(job);
         }
         waiting.jobs.push_back(job);
-        let thread = waiting.idle.pop();
+        let idle = waiting.idle.pop();
         drop(waiting);
-        if let Some(thread) = thread {
-            thread.unpark();
+        if let Some((_, waker)) = idle {
+            waker.wake();
         }
         Ok(())
     }
 
     /// The next job; waits for it. `None` when the queue is closed and empty.
-    pub(crate) fn pop(&self) -> Option<T> {
-        let this = std::thread::current();
-        loop {
+    pub(crate) async fn pop(&self, worker: u64) -> Option<T> {
+        poll_fn(|context| {
             let mut waiting = self.lock();
             // Woken for no job, it may still stand among the idle.
-            waiting.idle.retain(|thread| thread.id() != this.id());
+            waiting.idle.retain(|(number, _)| *number != worker);
             if let Some(job) = waiting.jobs.pop_front() {
-                return Some(job);
+                return Poll::Ready(Some(job));
             }
             if waiting.closed {
-                return None;
+                return Poll::Ready(None);
             }
-            waiting.idle.push(this.clone());
-            drop(waiting);
-            // Who takes us from the idle leaves a token: it is not missed when it comes before we park.
-            std::thread::park();
-        }
+            waiting.idle.push((worker, context.waker().clone()));
+            Poll::Pending
+        })
+        .await
     }
 
     /// What waits now, as long as `take` wants it; does not wait.
@@ -113,8 +126,8 @@ impl<T> Queue<T> {
         waiting.closed = true;
         let idle = std::mem::take(&mut waiting.idle);
         drop(waiting);
-        for thread in idle {
-            thread.unpark();
+        for (_, waker) in idle {
+            waker.wake();
         }
     }
 }
@@ -131,7 +144,7 @@ mod tests {
         queue.close();
         assert_eq!(queue.push(3), Err(3));
         assert_eq!(
-            (queue.pop(), queue.pop(), queue.pop()),
+            block_on(async { (queue.pop(0).await, queue.pop(0).await, queue.pop(0).await) }),
             (Some(1), Some(2), None)
         );
     }
@@ -152,7 +165,8 @@ mod tests {
         let work = || {
             let (queue, done) = (Arc::clone(&queue), Arc::clone(&done));
             std::thread::spawn(move || {
-                while let Some(job) = queue.pop() {
+                let worker = queue.worker();
+                while let Some(job) = block_on(queue.pop(worker)) {
                     done.lock().unwrap().push(job);
                 }
             })

@@ -140,24 +140,6 @@ impl Sqlite {
         Ok(id == i64::from(APPLICATION_ID))
     }
 
-    /// Whether a table is there.
-    pub(crate) fn has_table(&self, name: &str) -> Result<bool, Failure> {
-        let sql = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?1";
-        let count: i64 = self
-            .handle
-            .query_row(sql, [name], |row| row.get(0))
-            .map_err(failure)?;
-        Ok(count > 0)
-    }
-
-    /// How many tables there are.
-    pub(crate) fn table_count(&self) -> Result<i64, Failure> {
-        let sql = "SELECT count(*) FROM sqlite_master WHERE type = 'table'";
-        self.handle
-            .query_row(sql, [], |row| row.get(0))
-            .map_err(failure)
-    }
-
     /// Moves the write-ahead log into the file.
     pub(crate) fn checkpoint(&self) {
         // Another process may be reading; then it is done by whoever closes last.
@@ -233,7 +215,7 @@ impl Connection for Sqlite {
         values: &[Value],
         octets_max: u64,
     ) -> Result<Rows, Failure> {
-        self.fetch(&statement.text, values, octets_max)
+        self.fetch(statement.text(), values, octets_max)
             .map_err(failure)
     }
 
@@ -244,7 +226,7 @@ impl Connection for Sqlite {
     ) -> Result<u64, Failure> {
         let mut prepared = self
             .handle
-            .prepare_cached(&statement.text)
+            .prepare_cached(statement.text())
             .map_err(failure)?;
         let touched = prepared
             .execute(rusqlite::params_from_iter(values))
@@ -256,17 +238,17 @@ impl Connection for Sqlite {
         &mut self,
         statement: &'static Rendered,
         rows: &[Vec<Value>],
-    ) -> Result<Vec<u64>, Failure> {
+    ) -> Result<u64, Failure> {
         let mut prepared = self
             .handle
-            .prepare_cached(&statement.text)
+            .prepare_cached(statement.text())
             .map_err(failure)?;
-        let mut touched = Vec::with_capacity(rows.len());
+        let mut touched = 0;
         for row in rows {
             let n = prepared
                 .execute(rusqlite::params_from_iter(row))
                 .map_err(failure)?;
-            touched.push(n as u64);
+            touched += n as u64;
         }
         Ok(touched)
     }

@@ -170,6 +170,7 @@ impl Row<'_> {
     pub(crate) fn bytes_or_none(&mut self, column: usize) -> Result<Option<Bytes>, Failure> {
         match self.0.get_mut(column) {
             Some(Value::Bytes(octets)) => Ok(Some(std::mem::take(octets))),
+            Some(Value::Text(text)) => Ok(Some(std::mem::take(text).into())),
             Some(Value::Null) => Ok(None),
             _ => Err(self.odd(column)),
         }
@@ -182,6 +183,10 @@ impl Row<'_> {
     pub(crate) fn text_or_none(&mut self, column: usize) -> Result<Option<String>, Failure> {
         match self.0.get_mut(column) {
             Some(Value::Text(text)) => Ok(Some(std::mem::take(text))),
+            // MySQL and MariaDB tell text with a binary collation and octets apart by a flag that not each driver reads.
+            Some(Value::Bytes(octets)) => String::from_utf8(std::mem::take(octets).into())
+                .map(Some)
+                .map_err(|_| Failure::Damaged(format!("column {column} is not UTF-8"))),
             Some(Value::Null) => Ok(None),
             _ => Err(self.odd(column)),
         }

@@ -124,6 +124,11 @@ impl Work for Sweep {
                     if db.query(Sql::PartCollect, &look).await?.len() == 0 {
                         continue;
                     }
+                    // Looked again, now that it is locked: it may have been linked in between.
+                    let mut referred = db.query(Sql::PartReferred, &of).await?;
+                    if referred.first().map_or(Ok(0), |row| row.int(0))? > 0 {
+                        continue;
+                    }
                     db.execute(Sql::PartChunksDelete, &of).await?;
                     db.execute(Sql::PartDelete, &of).await?
                 }

@@ -54,15 +54,6 @@ impl<C: Connection> Db<C> {
             .target(account, to)
             .await?
             .ok_or(Refusal::NoSuchMailbox)?;
-        let mut roots = vec![target.quota_root];
-        if moves {
-            roots.push(owner.quota_root);
-        }
-        roots.sort_unstable();
-        roots.dedup();
-        for root in roots {
-            self.query(Sql::QuotaLock, &values![root]).await?;
-        }
         let mut modseq = BTreeMap::new();
         let mut both = [source, target.mailbox];
         both.sort_unstable();
@@ -82,14 +73,6 @@ impl<C: Connection> Db<C> {
         if taken.uids.is_empty() {
             return Ok(Answer::Copied(copied));
         }
-        let count = taken.uids.len() as i64;
-        let charge = values![target.quota_root, taken.octets, count];
-        // Within one account a move adds nothing, so there is always room.
-        if !(moves && owner.account == account)
-            && self.execute(Sql::QuotaCharge, &charge).await? == 0
-        {
-            return Err(Refusal::OverQuota.into());
-        }
         let (added, modseq, mut arrived) = self.duplicate(source, target.mailbox, &taken).await?;
         copied.to = added;
         if moves && target.mailbox == source {
@@ -104,15 +87,37 @@ impl<C: Connection> Db<C> {
             let gone = ModSeq(self.lock_state(source).await?.0 + 1);
             self.take_away(source, gone, &taken, Why::Moved, true)
                 .await?;
-            if owner.account != account {
-                let back = values![owner.quota_root, -taken.octets, -count];
-                self.execute(Sql::QuotaMove, &back).await?;
-            }
             self.log(source, gone, vec![(Entry::Gone, copied.from.clone())])
                 .await?;
             copied.gone = Some(gone);
         }
+        // Within one account a move adds nothing, so there is always room.
+        if !(moves && owner.account == account) {
+            let from = moves.then_some(owner.quota_root);
+            self.pay(&taken, target.quota_root, from).await?;
+        }
         Ok(Answer::Copied(copied))
+    }
+
+    /// Charges a root for the messages, and gives back to another; by id, as roots are locked.
+    async fn pay(&mut self, taken: &Taken, to: i64, from: Option<i64>) -> Result<(), Error> {
+        let count = taken.uids.len() as i64;
+        let back = from.map(|root| values![root, -taken.octets, -count]);
+        if let Some(back) = &back
+            && from < Some(to)
+        {
+            self.execute(Sql::QuotaMove, back).await?;
+        }
+        let charge = values![to, taken.octets, count];
+        if self.execute(Sql::QuotaCharge, &charge).await? == 0 {
+            return Err(Refusal::OverQuota.into());
+        }
+        if let Some(back) = &back
+            && from >= Some(to)
+        {
+            self.execute(Sql::QuotaMove, back).await?;
+        }
+        Ok(())
     }
 
     /// The mailbox of that name.
@@ -192,7 +197,7 @@ impl<C: Connection> Db<C> {
             let length = places.by_ref().take_while(|uid| *uid < high).count();
             next += u32::try_from(length).unwrap_or(0) + 1;
         }
-        let written: u64 = self.many(Sql::MessageCopy, copies).await?.iter().sum();
+        let written: u64 = self.many(Sql::MessageCopy, copies).await?;
         if written != u64::from(count) {
             return Err(Refusal::Damaged("messages changed under their lock".to_owned()).into());
         }
@@ -298,7 +303,6 @@ impl<C: Connection> Db<C> {
         mailbox: MailboxId,
         quota_root: i64,
     ) -> Result<(), Error> {
-        self.query(Sql::QuotaLock, &values![quota_root]).await?;
         let modseq = ModSeq(self.lock_state(mailbox).await?.0 + 1);
         let taken = self
             .taken(mailbox, &UidSet::range(Uid::MIN, Uid::MAX))

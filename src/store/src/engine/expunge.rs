@@ -51,8 +51,6 @@ impl<C: Connection> Db<C> {
         if owner.deleted == 0 {
             return Ok(Answer::Expunged(UidSet::new(), None));
         }
-        self.query(Sql::QuotaLock, &values![owner.quota_root])
-            .await?;
         let modseq = ModSeq(self.lock_state(mailbox).await?.0 + 1);
         let all = UidSet::range(Uid::MIN, Uid::MAX);
         let ranges: Vec<(u32, u32)> = of.unwrap_or(&all).ranges().collect();
@@ -86,13 +84,13 @@ impl<C: Connection> Db<C> {
             ranges.iter().map(range).collect(),
         )
         .await?;
-        // What is expunged pays back at once (STORAGE 7). Its keywords stay with it, for who was not told and for undelete.
-        let back = values![owner.quota_root, -octets, -count];
-        self.execute(Sql::QuotaMove, &back).await?;
         let state = values![mailbox.0, true, -count, -unseen, -count, -octets];
         self.execute(Sql::StateChanged, &state).await?;
         self.log(mailbox, modseq, vec![(Entry::Gone, expunged.clone())])
             .await?;
+        // What is expunged pays back at once (STORAGE 7). Its keywords stay with it, for who was not told and for undelete.
+        let back = values![owner.quota_root, -octets, -count];
+        self.execute(Sql::QuotaMove, &back).await?;
         Ok(Answer::Expunged(expunged, Some(modseq)))
     }
 }

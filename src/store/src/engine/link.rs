@@ -2,6 +2,7 @@
 //! statements: one advance of each counter row, one change in each log, whatever the number of messages.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use super::name_key;
 use crate::content::{Body, Prepared};
 use crate::db::{Db, Error, Work};
 use crate::driver::{Connection, Value, values};
-use crate::shared::Kind;
+use crate::shared::{Kind, lock};
 use crate::sql::Sql;
 
 /// A part's `last_seen` is written again when it is older than this, in µs: a day (STORAGE 17).
@@ -45,7 +46,21 @@ pub(crate) enum LinkKind {
 }
 
 /// Messages that are linked in one transaction.
-pub(crate) struct LinkBatch<'a>(pub(crate) &'a [Link]);
+pub(crate) struct LinkBatch<'a> {
+    links: &'a [Link],
+    /// Those that a run of the transaction found to have no place, by link and recipient: it is rolled back and run again
+    /// without them. Grows with each run, so there are at most as many runs as recipients.
+    refused: Mutex<BTreeMap<(usize, usize), Refusal>>,
+}
+
+impl<'a> LinkBatch<'a> {
+    pub(crate) fn new(links: &'a [Link]) -> Self {
+        Self {
+            links,
+            refused: Mutex::default(),
+        }
+    }
+}
 
 /// One message for one mailbox.
 struct Arrival<'a> {
@@ -84,6 +99,7 @@ struct Linking<'a> {
     /// Recipients that are not there, with their identities.
     absent: Vec<(usize, usize, [u8; 32])>,
     now: Timestamp,
+    refused: &'a Mutex<BTreeMap<(usize, usize), Refusal>>,
 }
 
 impl Work for LinkBatch<'_> {
@@ -92,19 +108,24 @@ impl Work for LinkBatch<'_> {
     async fn run<C: Connection>(&self, db: &mut Db<C>) -> Result<Vec<Reply>, Error> {
         let now = db.now();
         let mut linking = Linking {
-            links: self.0,
+            links: self.links,
             arrivals: Vec::new(),
-            replies: vec![None; self.0.len()],
+            replies: vec![None; self.links.len()],
             outcomes: BTreeMap::new(),
             absent: Vec::new(),
             now,
+            refused: &self.refused,
         };
         db.take_uploads(&mut linking).await?;
         db.find_targets(&mut linking).await?;
+        linking.leave_out();
         db.identify(&mut linking).await?;
-        db.charge(&mut linking).await?;
+        // What nobody can know of yet is written before the counter rows are locked, and the roots, the hottest rows, are
+        // locked last (docs/design/schema.md).
+        let contents = db.write_contents(&linking).await?;
         let arrived = db.arrive(&mut linking).await?;
-        db.write_contents(&linking, &arrived).await?;
+        db.write_messages(&linking, &arrived, &contents).await?;
+        db.charge(&linking).await?;
         db.settle(&mut linking).await?;
         Ok(linking.replies(&db.shared.tally))
     }
@@ -255,7 +276,7 @@ impl<C: Connection> Db<C> {
     async fn identify(&mut self, linking: &mut Linking<'_>) -> Result<(), Error> {
         let now = linking.now;
         let mut order: Vec<([u8; 32], usize)> = Vec::new();
-        for (place, arrival) in linking.arrivals.iter().enumerate() {
+        for (place, arrival) in linking.coming() {
             order.extend(arrival.identity.map(|identity| (identity, place)));
         }
         order.sort_unstable();
@@ -272,18 +293,31 @@ impl<C: Connection> Db<C> {
             let recipient = recipient.unwrap_or_else(|| "?".to_owned());
             values![*identity, recipient.as_str(), now.0].into()
         };
-        let inserted = self
-            .many(Sql::DeliveryInsert, order.iter().map(row).collect())
-            .await?;
-        for ((identity, place), inserted) in order.into_iter().zip(inserted) {
-            if inserted > 0 {
-                continue;
-            }
+        let rows: Vec<Vec<Value>> = order.iter().map(row).collect();
+        let count = rows.len() as u64;
+        if self.many(Sql::DeliveryInsert, rows).await? == count {
+            return Ok(());
+        }
+        // Some were there. A row of a delivery that is done names its mailbox; one without is ours, of a moment ago.
+        let mut before = None;
+        for (identity, place) in order {
+            let again = before.replace(identity) == Some(identity);
             let seconds = linking
                 .message(place)
                 .map_or(0, |message| self.window(message));
-            let state = self.delivered(identity, now, seconds).await?;
-            if state == State::Coming {
+            let mut state = self.delivered(identity, now, seconds).await?;
+            if state == State::RepeatOf(identity) && !again {
+                continue;
+            }
+            if again {
+                // The same delivery twice in this batch: the second has the first's outcome.
+                state = match state {
+                    State::Repeated(..) => state,
+                    State::Coming | State::RepeatOf(_) | State::Stored(_) | State::Refused(_) => {
+                        State::RepeatOf(identity)
+                    }
+                };
+            } else if state == State::Coming {
                 // Out of its window: it counts as new.
                 self.execute(Sql::DeliveryRenew, &values![identity, now.0])
                     .await?;
@@ -325,28 +359,32 @@ impl<C: Connection> Db<C> {
         })
     }
 
-    /// Charges the owners. Where one has no room for all, each message is tried by itself.
-    async fn charge(&mut self, linking: &mut Linking<'_>) -> Result<(), Error> {
-        let mut roots: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
-        for (place, arrival) in linking.coming() {
-            roots
-                .entry(arrival.target.quota_root)
-                .or_default()
-                .push(place);
+    /// Charges the owners. Where one has no room for all, those that fit are found, in order, and the transaction runs
+    /// again without the others.
+    async fn charge(&mut self, linking: &Linking<'_>) -> Result<(), Error> {
+        let mut roots: BTreeMap<i64, Vec<&Arrival<'_>>> = BTreeMap::new();
+        for arrival in &linking.arrivals {
+            if matches!(arrival.state, State::Stored(_)) {
+                let root = arrival.target.quota_root;
+                roots.entry(root).or_default().push(arrival);
+            }
         }
-        for (root, places) in roots {
-            let size = |place: &usize| linking.arrivals.get(*place).map_or(0, |a| a.size);
-            let sizes: Vec<(usize, u64)> = places.iter().map(|p| (*p, size(p))).collect();
-            let total: u64 = sizes.iter().map(|(_, size)| *size).sum();
-            let all = values![root, total, sizes.len() as u64];
+        for (root, arrivals) in roots {
+            let total: u64 = arrivals.iter().map(|a| a.size).sum();
+            let all = values![root, total, arrivals.len() as u64];
             if self.execute(Sql::QuotaCharge, &all).await? > 0 {
                 continue;
             }
-            for (place, size) in sizes {
-                let one = values![root, size, 1u32];
+            let mut over = false;
+            for arrival in arrivals {
+                let one = values![root, arrival.size, 1u32];
                 if self.execute(Sql::QuotaCharge, &one).await? == 0 {
-                    linking.set(place, State::Refused(Refusal::OverQuota));
+                    linking.refuse_arrival(arrival, Refusal::OverQuota);
+                    over = true;
                 }
+            }
+            if over {
+                return Err(Error::Again);
             }
         }
         Ok(())
@@ -384,10 +422,10 @@ impl<C: Connection> Db<C> {
                 if linking.links.len() > 1 {
                     return Err(Error::Split);
                 }
-                for place in places {
-                    self.refuse_charged(linking, place, NO_UIDS).await?;
+                for arrival in places.iter().filter_map(|p| linking.arrivals.get(*p)) {
+                    linking.refuse_arrival(arrival, NO_UIDS);
                 }
-                continue;
+                return Err(Error::Again);
             };
             let modseq = ModSeq(row.u64(1)?);
             let next = row.u64(0)?.saturating_sub(count);
@@ -404,22 +442,6 @@ impl<C: Connection> Db<C> {
             });
         }
         Ok(all)
-    }
-
-    /// Gives back what was charged for a message that can't come after all.
-    async fn refuse_charged(
-        &mut self,
-        linking: &mut Linking<'_>,
-        place: usize,
-        refusal: Refusal,
-    ) -> Result<(), Error> {
-        if let Some(arrival) = linking.arrivals.get(place) {
-            let size = i64::try_from(arrival.size).unwrap_or(i64::MAX);
-            let back = values![arrival.target.quota_root, -size, -1i64];
-            self.execute(Sql::QuotaMove, &back).await?;
-        }
-        linking.set(place, State::Refused(refusal));
-        Ok(())
     }
 
     /// Learns the keywords of messages for a mailbox. An APPEND with one too many is refused; of a delivery it is left off,
@@ -443,8 +465,9 @@ impl<C: Connection> Db<C> {
             return Ok(places);
         }
         let mut known = self.keywords(mailbox).await?;
-        let mut coming = Vec::with_capacity(places.len());
-        for place in places {
+        let mut refused = false;
+        for place in &places {
+            let place = *place;
             let Some(arrival) = linking.arrivals.get_mut(place) else {
                 continue;
             };
@@ -452,30 +475,28 @@ impl<C: Connection> Db<C> {
             let wanted = &arrival.flags.keywords;
             let new = wanted.iter().filter(|k| known.number(k).is_none()).count();
             if appended && !known.has_room(new) {
-                self.refuse_charged(linking, place, TOO_MANY_KEYWORDS)
-                    .await?;
+                let (key, refusal) = ((arrival.link, arrival.recipient), TOO_MANY_KEYWORDS);
+                lock(linking.refused).insert(key, refusal);
+                refused = true;
                 continue;
             }
             arrival.keywords = wanted.iter().filter_map(|k| known.learn(k)).collect();
-            coming.push(place);
+        }
+        if refused {
+            return Err(Error::Again);
         }
         self.add_keywords_to(mailbox, &mut known).await?;
-        Ok(coming)
+        Ok(places)
     }
 
-    /// Writes contents, parts, messages and logs.
+    /// Writes contents and parts; the contents' ids by link.
     async fn write_contents(
         &mut self,
         linking: &Linking<'_>,
-        arrived: &[Arrived],
-    ) -> Result<(), Error> {
-        let stored = linking
-            .arrivals
-            .iter()
-            .filter(|a| matches!(a.state, State::Stored(_)));
-        let links: BTreeSet<usize> = stored.map(|a| a.link).collect();
+    ) -> Result<BTreeMap<usize, i64>, Error> {
+        let links: BTreeSet<usize> = linking.coming().map(|(_, a)| a.link).collect();
         if links.is_empty() {
-            return Ok(());
+            return Ok(BTreeMap::new());
         }
         let parts = self.write_parts(linking, &links).await?;
         let first = self.ids(
@@ -513,9 +534,10 @@ impl<C: Connection> Db<C> {
         }
         self.many(Sql::ContentInsert, contents).await?;
         self.many(Sql::SegmentInsert, segments).await?;
-        self.write_messages(linking, arrived, &ids).await
+        Ok(ids)
     }
 
+    /// Writes messages and logs.
     async fn write_messages(
         &mut self,
         linking: &Linking<'_>,
@@ -523,6 +545,9 @@ impl<C: Connection> Db<C> {
         contents: &BTreeMap<usize, i64>,
     ) -> Result<(), Error> {
         let count = arrived.iter().map(|a| a.places.len()).sum::<usize>();
+        if count == 0 {
+            return Ok(());
+        }
         let mut email = self.ids(Kind::Email, u32::try_from(count).unwrap_or(u32::MAX))?;
         let (mut emails, mut messages, mut marks) = (Vec::new(), Vec::new(), Vec::new());
         let mut logs = Vec::with_capacity(arrived.len());
@@ -722,6 +747,21 @@ impl<'a> Linking<'a> {
     fn refuse(&mut self, link: usize, refusal: Refusal) {
         if let Some(reply) = self.replies.get_mut(link) {
             *reply = Some(refusal);
+        }
+    }
+
+    /// Notes that a message has no place: for the next run of the transaction.
+    fn refuse_arrival(&self, arrival: &Arrival<'_>, refusal: Refusal) {
+        lock(self.refused).insert((arrival.link, arrival.recipient), refusal);
+    }
+
+    /// Refuses what an earlier run found to have no place.
+    fn leave_out(&mut self) {
+        let refused = lock(self.refused);
+        for arrival in &mut self.arrivals {
+            if let Some(refusal) = refused.get(&(arrival.link, arrival.recipient)) {
+                arrival.state = State::Refused(refusal.clone());
+            }
         }
     }
 

@@ -1,8 +1,8 @@
 //! What each request means in SQL. Written once, for every database.
 //!
 //! Reads run on a connection of the readers, changes in a transaction of the writer. Each change locks what it needs in
-//! one order (STORAGE 6): account counter rows by id, delivery identities, quota roots by id, mailbox counter rows by id,
-//! parts by hash. A change of a mailbox takes its MODSEQ from the counter row and writes the log.
+//! one order (docs/design/schema.md): account counter rows by id, delivery identities, parts by hash, mailbox counter rows
+//! by id, quota roots by id. A change of a mailbox takes its MODSEQ from the counter row and writes the log.
 
 mod account;
 mod background;

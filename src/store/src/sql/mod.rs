@@ -1,28 +1,48 @@
 //! Statements: files of portable SQL, rendered once for the database at hand.
 //!
 //! A file holds statements. Each begins with a head that names it and its parameters in the order in which values are
-//! given; then its text, with `:name` for a parameter. Where databases truly differ, blocks follow:
+//! given, with the kind of each that is not a number; then its text, with `:name` for a parameter. What differs in
+//! spelling alone is turned into what the database takes ([`Dialect::spell`]). Where databases truly differ, blocks
+//! follow; a block may hold several texts that run one after another and count as one statement:
 //!
 //! ```sql
-//! -- statement: StateLock (mailbox) locks counter
-//! SELECT … WHERE mailbox = :mailbox FOR UPDATE
-//! -- dialect: sqlite
-//! SELECT … WHERE mailbox = :mailbox
+//! -- statement: IdTake (kind, id_count)
+//! UPDATE id_block SET next_id = next_id + :id_count WHERE kind = :kind RETURNING next_id
+//! -- dialect: mysql
+//! UPDATE id_block SET next_id = next_id + :id_count WHERE kind = :kind
+//! -- then
+//! SELECT next_id FROM id_block WHERE kind = :kind
 //! ```
+
+mod render;
 
 use std::sync::OnceLock;
 
-/// Which database's SQL. The others come with their drivers.
+use render::Written;
+pub(crate) use render::{Kind, Many, Rendered, Step};
+
+/// Which database's SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Dialect {
     /// SQLite 3.35 or later.
     Sqlite,
+    /// PostgreSQL 13 or later.
+    Postgres,
+    /// MySQL 8 or later, MariaDB 10.6 or later.
+    MySql,
 }
 
 impl Dialect {
-    const fn name(self) -> &'static str {
+    /// All of them.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 3] = [Self::Sqlite, Self::Postgres, Self::MySql];
+
+    /// Its name in statement files, and of its folder of migrations.
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+            Self::MySql => "mysql",
         }
     }
 
@@ -30,7 +50,25 @@ impl Dialect {
     fn placeholder(self, place: usize) -> String {
         match self {
             Self::Sqlite => format!("?{place}"),
+            Self::Postgres => format!("${place}"),
+            Self::MySql => "?".to_owned(),
         }
+    }
+
+    /// The portable text as this database spells it. What is written once: `FETCH FIRST n ROWS ONLY`, `FOR UPDATE`,
+    /// `CAST(… AS bigint)`.
+    fn spell(self, text: &str) -> String {
+        let mut text = text
+            .replace("FETCH FIRST ", "LIMIT ")
+            .replace(" ROWS ONLY", "");
+        if self == Self::Sqlite {
+            // Its one writer holds the lock of the whole database.
+            text = text.replace("FOR UPDATE", "");
+        }
+        if self == Self::MySql {
+            text = text.replace(" AS bigint)", " AS signed)");
+        }
+        text.trim().to_owned()
     }
 }
 
@@ -41,12 +79,12 @@ pub(crate) enum Lock {
     Account,
     /// A delivery's identity.
     Delivery,
-    /// A quota root, by id.
-    Quota,
-    /// A mailbox's counter row, by id.
-    Counter,
     /// A part, by hash.
     Part,
+    /// A mailbox's counter row, by id.
+    Counter,
+    /// A quota root, by id. Last: the hottest row is held shortest.
+    Quota,
 }
 
 impl Lock {
@@ -60,20 +98,6 @@ impl Lock {
             _ => return None,
         })
     }
-}
-
-/// A statement as one database takes it.
-#[derive(Debug)]
-pub(crate) struct Rendered {
-    /// Its name.
-    pub(crate) name: &'static str,
-    /// Its text.
-    pub(crate) text: String,
-    /// How many values it takes.
-    #[cfg_attr(not(test), allow(dead_code))]
-    pub(crate) parameters: usize,
-    /// What it locks; the first parameter says which row.
-    pub(crate) lock: Option<Lock>,
 }
 
 macro_rules! statements {
@@ -104,104 +128,31 @@ const FILES: &[&str] = &[
 impl Sql {
     /// The statement for a database.
     pub(crate) fn rendered(self, dialect: Dialect) -> &'static Rendered {
-        static MISSING: Rendered = Rendered {
-            name: "",
-            text: String::new(),
-            parameters: 0,
-            lock: None,
-        };
+        static MISSING: OnceLock<Rendered> = OnceLock::new();
         // Every name has its statement: a test says so.
-        all(dialect).get(self as usize).unwrap_or(&MISSING)
+        all(dialect)
+            .get(self as usize)
+            .unwrap_or_else(|| MISSING.get_or_init(Rendered::missing))
     }
 }
 
 fn all(dialect: Dialect) -> &'static [Rendered] {
     static SQLITE: OnceLock<Vec<Rendered>> = OnceLock::new();
+    static POSTGRES: OnceLock<Vec<Rendered>> = OnceLock::new();
+    static MYSQL: OnceLock<Vec<Rendered>> = OnceLock::new();
     let rendered = match dialect {
         Dialect::Sqlite => &SQLITE,
+        Dialect::Postgres => &POSTGRES,
+        Dialect::MySql => &MYSQL,
     };
     rendered.get_or_init(|| {
-        let written: Vec<Written<'_>> = FILES.iter().flat_map(|file| read(file)).collect();
-        let find = |name: &str| written.iter().find(|s| s.name == name);
-        let render = |&(_, name): &(Sql, &'static str)| Rendered {
-            name,
-            text: find(name).map(|s| s.render(dialect)).unwrap_or_default(),
-            parameters: find(name).map_or(0, |s| s.parameters.len()),
-            lock: find(name).and_then(|s| s.lock),
+        let written: Vec<Written<'_>> = FILES.iter().flat_map(|file| render::read(file)).collect();
+        let render = |&(_, name): &(Sql, &'static str)| {
+            let found = written.iter().find(|s| s.name == name);
+            found.map_or_else(Rendered::missing, |s| s.render(name, dialect))
         };
         Sql::ALL.iter().map(render).collect()
     })
-}
-
-/// A statement as its file has it.
-struct Written<'a> {
-    name: &'a str,
-    parameters: Vec<&'a str>,
-    lock: Option<Lock>,
-    /// Name of the dialect, none for every other; and the lines.
-    blocks: Vec<(Option<&'a str>, Vec<&'a str>)>,
-}
-
-fn read(file: &str) -> Vec<Written<'_>> {
-    let mut statements: Vec<Written<'_>> = Vec::new();
-    for line in file.lines() {
-        if let Some(head) = line.strip_prefix("-- statement: ") {
-            statements.push(Written::begin(head));
-        } else if let Some(statement) = statements.last_mut() {
-            statement.take(line);
-        }
-    }
-    statements
-}
-
-impl<'a> Written<'a> {
-    fn begin(head: &'a str) -> Self {
-        let (name, rest) = head.split_once('(').unwrap_or((head, ""));
-        let (parameters, rest) = rest.split_once(')').unwrap_or((rest, ""));
-        let names = parameters.split(',').map(str::trim);
-        Self {
-            name: name.trim(),
-            parameters: names.filter(|name| !name.is_empty()).collect(),
-            lock: rest.trim().strip_prefix("locks ").and_then(Lock::named),
-            blocks: vec![(None, Vec::new())],
-        }
-    }
-
-    fn take(&mut self, line: &'a str) {
-        if let Some(dialect) = line.strip_prefix("-- dialect: ") {
-            self.blocks.push((Some(dialect.trim()), Vec::new()));
-        } else if !line.starts_with("--")
-            && let Some((_, lines)) = self.blocks.last_mut()
-        {
-            lines.push(line);
-        }
-    }
-
-    fn render(&self, dialect: Dialect) -> String {
-        let own = self
-            .blocks
-            .iter()
-            .find(|(name, _)| *name == Some(dialect.name()));
-        let lines = own
-            .or_else(|| self.blocks.first())
-            .map(|(_, lines)| lines.join("\n"));
-        let text = lines.unwrap_or_default();
-        let mut out = String::with_capacity(text.len());
-        let mut rest = text.trim();
-        while let Some((before, after)) = rest.split_once(':') {
-            let end = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-            let (name, tail) = after.split_at(end.unwrap_or(after.len()));
-            out.push_str(before);
-            match self.parameters.iter().position(|p| *p == name) {
-                Some(place) => out.push_str(&dialect.placeholder(place + 1)),
-                // Left as it is, so that preparing it fails and says which.
-                None => out.extend([":", name]),
-            }
-            rest = tail;
-        }
-        out.push_str(rest);
-        out
-    }
 }
 
 #[cfg(test)]
@@ -210,7 +161,7 @@ mod tests {
 
     #[test]
     fn every_name_has_its_statement_and_every_statement_its_name() {
-        let written: Vec<Written<'_>> = FILES.iter().flat_map(|file| read(file)).collect();
+        let written: Vec<Written<'_>> = FILES.iter().flat_map(|file| render::read(file)).collect();
         let mut names: Vec<&str> = written.iter().map(|s| s.name).collect();
         let mut known: Vec<&str> = Sql::ALL.iter().map(|(_, name)| *name).collect();
         names.sort_unstable();
@@ -227,16 +178,25 @@ mod tests {
     }
 
     #[test]
-    fn statements_are_rendered_as_the_snapshot_has_them() {
-        let mut out = String::new();
-        for (sql, name) in Sql::ALL {
-            let rendered = sql.rendered(Dialect::Sqlite);
-            out.push_str(&format!(
-                "{name} {:?}\n{}\n\n",
-                rendered.lock, rendered.text
-            ));
+    fn statements_are_rendered_as_the_snapshots_have_them() {
+        for dialect in Dialect::ALL {
+            let mut out = String::new();
+            for (sql, name) in Sql::ALL {
+                let rendered = sql.rendered(dialect);
+                out.push_str(&format!("{name} {:?}\n", rendered.lock));
+                for step in &rendered.steps {
+                    out.push_str(step.text);
+                    out.push('\n');
+                }
+                if dialect == Dialect::Postgres
+                    && let Some(many) = &rendered.many
+                {
+                    out.push_str(&format!("many: {}\n", many.text(1)));
+                }
+                out.push('\n');
+            }
+            insta::assert_snapshot!(dialect.name(), out);
         }
-        insta::assert_snapshot!("sqlite", out);
     }
 
     #[test]
@@ -247,18 +207,15 @@ mod tests {
             .unwrap();
         for (sql, name) in Sql::ALL {
             let rendered = sql.rendered(Dialect::Sqlite);
-            let prepared = sqlite.prepare(&rendered.text);
-            let prepared = prepared.unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert_eq!(prepared.parameter_count(), rendered.parameters, "{name}");
+            for step in &rendered.steps {
+                let prepared = sqlite.prepare(step.text);
+                let prepared = prepared.unwrap_or_else(|error| panic!("{name}: {error}"));
+                assert_eq!(
+                    prepared.parameter_count(),
+                    rendered.parameters.len(),
+                    "{name}"
+                );
+            }
         }
-    }
-
-    #[test]
-    fn a_parameter_that_the_head_does_not_name_is_left_to_fail() {
-        let statements = read("-- statement: X (a)\nSELECT :a, :b FROM t WHERE c = :a");
-        assert_eq!(
-            statements[0].render(Dialect::Sqlite),
-            "SELECT ?1, :b FROM t WHERE c = ?1"
-        );
     }
 }

@@ -35,6 +35,7 @@ statements! {
     PartsStale,
     PartsUnused,
     PartCollect,
+    PartReferred,
     DeliveriesOld,
     MessagesSome,
     GoneSome,
@@ -107,7 +108,6 @@ statements! {
     StateArrived,
     StateChanged,
     StateClaim,
-    QuotaLock,
     QuotaCharge,
     QuotaMove,
     LogInsert,
@@ -117,5 +117,7 @@ statements! {
     FrontEndInsert,
     SchemaVersions,
     SchemaInsert,
+    SchemaStep,
     Alive,
+    Tables,
 }

@@ -134,7 +134,7 @@ async fn a_file_that_is_no_database_of_ours_is_refused() {
         .expect_err("another's");
     assert!(matches!(refused, OpenError::NotOurs(_)), "{refused}");
     let url = Settings {
-        url: "postgres://localhost/mail".to_owned(),
+        url: "oracle://localhost/mail".to_owned(),
         ..settings
     };
     assert!(matches!(Store::open(url).await, Err(OpenError::Url(_))));

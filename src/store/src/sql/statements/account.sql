@@ -1,6 +1,6 @@
 -- Accounts and addresses.
 
--- statement: AddressResolve (address)
+-- statement: AddressResolve (address: octets)
 SELECT 0 AS found_by, c.id, c.enabled, a.ordinal
 FROM address a JOIN account c ON c.id = a.account
 WHERE a.address_key = :address AND a.enabled = 1
@@ -8,7 +8,7 @@ UNION ALL
 SELECT 1, c.id, c.enabled, 0 FROM account c WHERE c.name_key = :address
 ORDER BY 1, 4
 
--- statement: CredentialFind (name)
+-- statement: CredentialFind (name: octets)
 SELECT 0 AS found_by, c.id, c.name, c.password_hash, c.enabled
 FROM account c WHERE c.name_key = :name
 UNION ALL
@@ -17,13 +17,13 @@ FROM address a JOIN account c ON c.id = a.account
 WHERE a.address_key = :name AND a.enabled = 1
 ORDER BY 1
 
--- statement: AccountByName (name)
+-- statement: AccountByName (name: octets)
 SELECT id FROM account WHERE name_key = :name
 
--- statement: AddressOwner (address)
+-- statement: AddressOwner (address: octets)
 SELECT account FROM address WHERE address_key = :address
 
--- statement: AccountInsert (id, name_key, name, password_hash, quota_root, created_at)
+-- statement: AccountInsert (id, name_key: octets, name: text, password_hash: text, quota_root, created_at)
 INSERT INTO account (id, name_key, name, password_hash, enabled, quota_root, created_at)
 VALUES (:id, :name_key, :name, :password_hash, 1, :quota_root, :created_at)
 
@@ -35,11 +35,11 @@ VALUES (:account, 1, 1, :next_uidvalidity)
 INSERT INTO quota_root (id, used_size, most_size, used_messages, most_messages, name)
 VALUES (:id, 0, :most_size, 0, :most_messages, NULL)
 
--- statement: AddressInsert (id, address_key, address, account)
+-- statement: AddressInsert (id, address_key: octets, address: text, account)
 INSERT INTO address (id, address_key, ordinal, address, account, forward_to, enabled)
 VALUES (:id, :address_key, 0, :address, :account, NULL, 1)
 
--- statement: AccountSetPassword (account, password_hash)
+-- statement: AccountSetPassword (account, password_hash: text)
 UPDATE account SET password_hash = :password_hash WHERE id = :account
 
 -- statement: AccountSetEnabled (account, enabled)
@@ -47,7 +47,7 @@ UPDATE account SET enabled = :enabled WHERE id = :account
 
 -- statement: UsersAll ()
 SELECT c.id, c.name, c.enabled, q.most_size, c.created_at, count(s.mailbox),
-       coalesce(sum(s.messages), 0), coalesce(sum(s.total_size), 0)
+       CAST(coalesce(sum(s.messages), 0) AS bigint), CAST(coalesce(sum(s.total_size), 0) AS bigint)
 FROM account c
 JOIN quota_root q ON q.id = c.quota_root
 LEFT JOIN mailbox m ON m.account = c.id
@@ -55,9 +55,9 @@ LEFT JOIN mailbox_state s ON s.mailbox = m.id
 GROUP BY c.id, c.name, c.enabled, q.most_size, c.created_at, c.name_key
 ORDER BY c.name_key
 
--- statement: UserByName (name)
+-- statement: UserByName (name: octets)
 SELECT c.id, c.name, c.enabled, q.most_size, c.created_at, count(s.mailbox),
-       coalesce(sum(s.messages), 0), coalesce(sum(s.total_size), 0)
+       CAST(coalesce(sum(s.messages), 0) AS bigint), CAST(coalesce(sum(s.total_size), 0) AS bigint)
 FROM account c
 JOIN quota_root q ON q.id = c.quota_root
 LEFT JOIN mailbox m ON m.account = c.id
@@ -73,15 +73,12 @@ SELECT account, address FROM address WHERE account = :account ORDER BY id
 
 -- statement: AccountLock (account) locks account
 SELECT modseq, next_uidvalidity FROM account_state WHERE account = :account FOR UPDATE
--- dialect: sqlite
-SELECT modseq, next_uidvalidity FROM account_state WHERE account = :account
-
 -- statement: AccountAdvance (account, validities) locks account
 UPDATE account_state
 SET modseq = modseq + 1, next_uidvalidity = next_uidvalidity + :validities
 WHERE account = :account
 
--- statement: AccountLogInsert (account, modseq, kind, mailbox, detail, change_id, done_by, done_at, piece)
+-- statement: AccountLogInsert (account, modseq, kind, mailbox, detail: octets, change_id, done_by, done_at, piece)
 INSERT INTO account_log (account, modseq, piece, kind, mailbox, detail, change_id, done_by, done_at)
 VALUES (:account, :modseq, :piece, :kind, :mailbox, :detail, :change_id, :done_by, :done_at)
 

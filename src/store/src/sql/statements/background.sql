@@ -8,17 +8,11 @@ DELETE FROM front_end WHERE id = :id AND NOT EXISTS (SELECT 1 FROM upload u WHER
 
 -- statement: FrontEndsExpired (now, row_count)
 SELECT id FROM front_end WHERE lease_end < :now ORDER BY id FETCH FIRST :row_count ROWS ONLY
--- dialect: sqlite
-SELECT id FROM front_end WHERE lease_end < :now ORDER BY id LIMIT :row_count
-
 -- statement: NewsDelete (front_end)
 DELETE FROM news WHERE front_end = :front_end
 
 -- statement: UploadsExpired (now, row_count)
 SELECT id FROM upload WHERE lease_end <= :now ORDER BY lease_end FETCH FIRST :row_count ROWS ONLY
--- dialect: sqlite
-SELECT id FROM upload WHERE lease_end <= :now ORDER BY lease_end LIMIT :row_count
-
 -- statement: UploadExpire (id, now)
 DELETE FROM upload WHERE id = :id AND lease_end <= :now
 
@@ -31,54 +25,29 @@ SELECT p.id FROM part p
 WHERE p.state = 0 AND p.last_seen < :seen_before AND NOT EXISTS (SELECT 1 FROM upload u WHERE u.id = p.upload)
 ORDER BY p.last_seen
 FETCH FIRST :row_count ROWS ONLY
--- dialect: sqlite
-SELECT p.id FROM part p
-WHERE p.state = 0 AND p.last_seen < :seen_before AND NOT EXISTS (SELECT 1 FROM upload u WHERE u.id = p.upload)
-ORDER BY p.last_seen
-LIMIT :row_count
-
 -- statement: PartsUnused (seen_before, row_count)
 SELECT p.id FROM part p
 WHERE p.state = 1 AND p.last_seen < :seen_before AND NOT EXISTS (SELECT 1 FROM segment s WHERE s.part = p.id)
 ORDER BY p.last_seen
 FETCH FIRST :row_count ROWS ONLY
--- dialect: sqlite
-SELECT p.id FROM part p
-WHERE p.state = 1 AND p.last_seen < :seen_before AND NOT EXISTS (SELECT 1 FROM segment s WHERE s.part = p.id)
-ORDER BY p.last_seen
-LIMIT :row_count
+-- Locks, and looks again in a statement of its own: one that waited for the lock would see segments as they were before.
+-- statement: PartCollect (id, seen_before) locks part
+SELECT p.id FROM part p WHERE p.id = :id AND p.last_seen < :seen_before FOR UPDATE
 
--- Locks and looks again.
--- statement: PartCollect (id, seen_before)
-SELECT p.id FROM part p
-WHERE p.id = :id AND p.last_seen < :seen_before AND NOT EXISTS (SELECT 1 FROM segment s WHERE s.part = p.id)
-FOR UPDATE
--- dialect: sqlite
-SELECT p.id FROM part p
-WHERE p.id = :id AND p.last_seen < :seen_before AND NOT EXISTS (SELECT 1 FROM segment s WHERE s.part = p.id)
+-- statement: PartReferred (id)
+SELECT count(*) FROM segment s WHERE s.part = :id
 
 -- statement: DeliveriesOld (delivered_before, row_count)
 SELECT identity FROM delivery WHERE delivered_at < :delivered_before ORDER BY delivered_at
 FETCH FIRST :row_count ROWS ONLY
--- dialect: sqlite
-SELECT identity FROM delivery WHERE delivered_at < :delivered_before ORDER BY delivered_at LIMIT :row_count
-
 -- Ending a user's mail, some messages at a time.
 
 -- statement: MessagesSome (mailbox, row_count)
 SELECT m.msg_uid, m.email, e.content FROM message m JOIN email e ON e.id = m.email
 WHERE m.mailbox = :mailbox ORDER BY m.msg_uid FETCH FIRST :row_count ROWS ONLY
--- dialect: sqlite
-SELECT m.msg_uid, m.email, e.content FROM message m JOIN email e ON e.id = m.email
-WHERE m.mailbox = :mailbox ORDER BY m.msg_uid LIMIT :row_count
-
 -- statement: GoneSome (mailbox, row_count)
 SELECT m.msg_uid, m.email, e.content FROM message_gone m JOIN email e ON e.id = m.email
 WHERE m.mailbox = :mailbox ORDER BY m.msg_uid FETCH FIRST :row_count ROWS ONLY
--- dialect: sqlite
-SELECT m.msg_uid, m.email, e.content FROM message_gone m JOIN email e ON e.id = m.email
-WHERE m.mailbox = :mailbox ORDER BY m.msg_uid LIMIT :row_count
-
 -- statement: GoneRemove (mailbox, msg_uid)
 DELETE FROM message_gone WHERE mailbox = :mailbox AND msg_uid = :msg_uid
 

@@ -1,15 +1,15 @@
 -- Contents, segments, parts and uploads.
 
--- statement: ContentInsert (id, content_size, header_size, content_hash, envelope, structure, header)
+-- statement: ContentInsert (id, content_size, header_size, content_hash: octets, envelope: octets, structure: octets, header: octets)
 INSERT INTO content (id, content_size, header_size, content_hash, sent_at, sent_zone, envelope, structure,
                      sort_keys, header)
 VALUES (:id, :content_size, :header_size, :content_hash, NULL, NULL, :envelope, :structure, NULL, :header)
 
--- statement: SegmentInsert (content, ordinal, seg_start, seg_size, part, octets)
+-- statement: SegmentInsert (content, ordinal, seg_start, seg_size, part, octets: octets)
 INSERT INTO segment (content, ordinal, seg_start, seg_size, part, coding, coding_line, octets)
 VALUES (:content, :ordinal, :seg_start, :seg_size, :part, 0, NULL, :octets)
 
--- statement: EmailInsert (id, content, prefix)
+-- statement: EmailInsert (id, content, prefix: octets)
 INSERT INTO email (id, content, prefix) VALUES (:id, :content, :prefix)
 
 -- statement: ContentHead (content)
@@ -25,17 +25,17 @@ SELECT ordinal, packing, octets FROM part_chunk
 WHERE part = :part AND ordinal BETWEEN :first_chunk AND :last_chunk
 ORDER BY ordinal
 
--- statement: PartTwin (part_hash)
+-- statement: PartTwin (part_hash: octets)
 SELECT id, part_size, last_seen FROM part WHERE part_hash = :part_hash
 
--- statement: PartInsert (id, part_hash, part_size, packed_size, state, upload, last_seen)
+-- statement: PartInsert (id, part_hash: octets, part_size, packed_size, state, upload, last_seen)
 INSERT INTO part (id, part_hash, part_size, packed_size, state, upload, last_seen)
 VALUES (:id, :part_hash, :part_size, :packed_size, :state, :upload, :last_seen)
 
--- statement: ChunkInsert (part, ordinal, packing, octets)
+-- statement: ChunkInsert (part, ordinal, packing, octets: octets)
 INSERT INTO part_chunk (part, ordinal, packing, octets) VALUES (:part, :ordinal, :packing, :octets)
 
--- statement: PartFinish (id, part_hash, part_size, packed_size, last_seen)
+-- statement: PartFinish (id, part_hash: octets, part_size, packed_size, last_seen)
 UPDATE part
 SET part_hash = :part_hash, part_size = :part_size, packed_size = :packed_size, state = 1, last_seen = :last_seen
 WHERE id = :id

@@ -80,13 +80,6 @@ FROM message m
 WHERE m.mailbox = :mailbox AND m.msg_uid BETWEEN :low AND :high
 ORDER BY m.msg_uid
 FETCH FIRST :row_count ROWS ONLY
--- dialect: sqlite
-SELECT m.msg_uid, m.modseq, m.flags, m.internal_at, m.zone, m.saved_at, m.msg_size
-FROM message m
-WHERE m.mailbox = :mailbox AND m.msg_uid BETWEEN :low AND :high
-ORDER BY m.msg_uid
-LIMIT :row_count
-
 -- statement: FetchPage (mailbox, low, high, row_count, envelope, structure, header)
 SELECT m.msg_uid, m.modseq, m.flags, m.internal_at, m.zone, m.saved_at, e.content, e.prefix, c.content_size,
        c.header_size,

@@ -3,10 +3,6 @@
 -- statement: StateLock (mailbox) locks counter
 SELECT next_uid, modseq, messages, unseen, deleted, total_size
 FROM mailbox_state WHERE mailbox = :mailbox FOR UPDATE
--- dialect: sqlite
-SELECT next_uid, modseq, messages, unseen, deleted, total_size
-FROM mailbox_state WHERE mailbox = :mailbox
-
 -- statement: StateRead (mailbox)
 SELECT modseq, log_from FROM mailbox_state WHERE mailbox = :mailbox
 
@@ -17,6 +13,13 @@ SET next_uid = next_uid + :arrived, modseq = modseq + 1, messages = messages + :
     unseen = unseen + :unseen, deleted = deleted + :deleted, total_size = total_size + :octets
 WHERE mailbox = :mailbox AND next_uid + :arrived <= 4294967296
 RETURNING next_uid, modseq
+-- dialect: mysql
+UPDATE mailbox_state
+SET next_uid = next_uid + :arrived, modseq = modseq + 1, messages = messages + :arrived,
+    unseen = unseen + :unseen, deleted = deleted + :deleted, total_size = total_size + :octets
+WHERE mailbox = :mailbox AND next_uid + :arrived <= 4294967296
+-- then
+SELECT next_uid, modseq FROM mailbox_state WHERE mailbox = :mailbox
 
 -- Flags change, or messages go: differences, below 0 for less. `changes` is 1, or 0 where the MODSEQ was taken already.
 -- statement: StateChanged (mailbox, changes, messages, unseen, deleted, octets) locks counter
@@ -29,11 +32,6 @@ WHERE mailbox = :mailbox
 UPDATE mailbox_state SET recent_from = :next_uid
 WHERE mailbox = :mailbox AND recent_from = :recent_from
 
--- statement: QuotaLock (root) locks quota
-SELECT id FROM quota_root WHERE id = :root FOR UPDATE
--- dialect: sqlite
-SELECT id FROM quota_root WHERE id = :root
-
 -- statement: QuotaCharge (root, octets, messages) locks quota
 UPDATE quota_root
 SET used_size = used_size + :octets, used_messages = used_messages + :messages
@@ -45,7 +43,7 @@ UPDATE quota_root
 SET used_size = used_size + :octets, used_messages = used_messages + :messages
 WHERE id = :root
 
--- statement: LogInsert (mailbox, modseq, piece, kind, low_uid, high_uid, uid_set, flags_on, flags_off, kw_number, change_id, done_at)
+-- statement: LogInsert (mailbox, modseq, piece, kind, low_uid, high_uid, uid_set: octets, flags_on, flags_off, kw_number, change_id, done_at)
 INSERT INTO change_log (mailbox, modseq, piece, kind, low_uid, high_uid, uid_set, flags_on, flags_off,
                         kw_number, audience, change_id, done_by, done_at)
 VALUES (:mailbox, :modseq, :piece, :kind, :low_uid, :high_uid, :uid_set, :flags_on, :flags_off,
@@ -57,13 +55,6 @@ FROM change_log
 WHERE mailbox = :mailbox AND modseq > :since AND modseq <= :through
 ORDER BY modseq, piece
 FETCH FIRST :row_count ROWS ONLY
--- dialect: sqlite
-SELECT modseq, kind, low_uid, high_uid, uid_set, flags_on, flags_off
-FROM change_log
-WHERE mailbox = :mailbox AND modseq > :since AND modseq <= :through
-ORDER BY modseq, piece
-LIMIT :row_count
-
 -- statement: LogHas (mailbox, modseq, change_id)
 SELECT count(*) FROM change_log
 WHERE mailbox = :mailbox AND modseq = :modseq AND change_id = :change_id

@@ -2,16 +2,30 @@
 
 -- statement: IdTake (kind, id_count)
 UPDATE id_block SET next_id = next_id + :id_count WHERE kind = :kind RETURNING next_id
+-- dialect: mysql
+UPDATE id_block SET next_id = next_id + :id_count WHERE kind = :kind
+-- then
+SELECT next_id FROM id_block WHERE kind = :kind
 
--- statement: FrontEndInsert (id, name, started_at, lease_end)
+-- statement: FrontEndInsert (id, name: text, started_at, lease_end)
 INSERT INTO front_end (id, name, started_at, lease_end) VALUES (:id, :name, :started_at, :lease_end)
 
 -- statement: SchemaVersions ()
-SELECT version, name, digest, finished_at FROM schema_version ORDER BY version
+SELECT version, name, digest, finished_at, steps_done FROM schema_version ORDER BY version
 
--- statement: SchemaInsert (version, name, digest, steps_done, finished_at)
+-- statement: SchemaInsert (version, name: text, digest: octets, steps_done, finished_at)
 INSERT INTO schema_version (version, name, digest, steps_done, finished_at)
 VALUES (:version, :name, :digest, :steps_done, :finished_at)
 
+-- statement: SchemaStep (version, steps_done, finished_at)
+UPDATE schema_version SET steps_done = :steps_done, finished_at = :finished_at WHERE version = :version
+
 -- statement: Alive ()
 SELECT id FROM schema_lease WHERE id = 1
+
+-- statement: Tables ()
+SELECT CAST(table_name AS varchar(64)) FROM information_schema.tables WHERE table_schema = current_schema()
+-- dialect: sqlite
+SELECT name FROM sqlite_master WHERE type = 'table'
+-- dialect: mysql
+SELECT CAST(table_name AS char(64)) FROM information_schema.tables WHERE table_schema = database()
