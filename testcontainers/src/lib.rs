@@ -1,23 +1,67 @@
 //! Databases for the tests.
 //!
-//! A test asks for the [`databases`] at hand and runs on each. SQLite is always there: every [`Database`] is a
-//! file of its own in a temporary folder. Servers join this list with their drivers.
+//! A test runs on each of the [`kinds_at_hand`], on a fresh [`Database`] of its own. SQLite is always there. A server is
+//! the one that `DBMAIL_TEST_POSTGRES`, `…_MARIADB` or `…_MYSQL` names (the URL of an administrator), or a container, where
+//! a Docker engine answers: one for all processes of a run, quick and not durable, which stays for the next run. Tests
+//! that crash a database start a [`Server`] of their own.
 //!
-//! `DBMAIL_TEST_REQUIRE=sqlite,postgres` names what must be covered: a database on that list that is not at hand
-//! makes the test fail, so that no run passes by leaving a database out.
+//! `DBMAIL_TEST_REQUIRE=sqlite,postgres` names what must be covered: a database on that list that can't be had makes
+//! the test fail, so that no run passes by leaving a database out. `DBMAIL_TEST_ONLY=sqlite` leaves others out on purpose.
+
+mod server;
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tempfile::TempDir;
+
+pub use server::Server;
+use server::{administrator, apart, run};
+
+/// A kind of database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// SQLite.
+    Sqlite,
+    /// PostgreSQL.
+    Postgres,
+    /// MariaDB.
+    MariaDb,
+    /// MySQL.
+    MySql,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Sqlite, Self::Postgres, Self::MariaDb, Self::MySql];
+
+    /// As lists name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+            Self::MariaDb => "mariadb",
+            Self::MySql => "mysql",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
 
 /// A fresh database, gone when this is dropped.
 #[derive(Debug)]
 pub struct Database {
-    /// `sqlite`, `postgres`, …
-    pub kind: &'static str,
+    /// What it is.
+    pub kind: Kind,
     /// As in `[database] url`.
     pub url: String,
     folder: TempDir,
+    /// Where it is dropped: the administrator's URL and its name.
+    server: Option<(String, String)>,
 }
 
 impl Database {
@@ -29,10 +73,58 @@ impl Database {
         let folder = tempfile::Builder::new().prefix("dbmail-test-").tempdir()?;
         let url = format!("sqlite:{}", folder.path().join("mail.db").display());
         Ok(Self {
-            kind: "sqlite",
+            kind: Kind::Sqlite,
             url,
             folder,
+            server: None,
         })
+    }
+
+    /// A fresh database of a kind, empty.
+    ///
+    /// # Errors
+    /// Why it can't be had.
+    pub fn fresh(kind: Kind) -> Result<Self, String> {
+        let sqlite = Self::sqlite().map_err(|error| error.to_string())?;
+        if kind == Kind::Sqlite {
+            return Ok(sqlite);
+        }
+        Self::on(kind, &administrator(kind)?)
+    }
+
+    /// A fresh database on a server.
+    ///
+    /// # Errors
+    /// Why it can't be made.
+    pub fn on(kind: Kind, administrator: &str) -> Result<Self, String> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let mut fresh = Self::sqlite().map_err(|error| error.to_string())?;
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("dbmail_test_{}_{number}", std::process::id());
+        let options = match kind {
+            Kind::Postgres => "",
+            Kind::Sqlite | Kind::MariaDb | Kind::MySql => {
+                " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+            }
+        };
+        // A process of that number may have left one.
+        apart(async {
+            let drop = format!("DROP DATABASE IF EXISTS {name}");
+            run(kind, administrator, &drop).await?;
+            run(
+                kind,
+                administrator,
+                &format!("CREATE DATABASE {name}{options}"),
+            )
+            .await
+        })?;
+        let (server, _) = administrator
+            .rsplit_once('/')
+            .ok_or("a URL without a path")?;
+        fresh.kind = kind;
+        fresh.url = format!("{server}/{name}");
+        fresh.server = Some((administrator.to_owned(), name));
+        Ok(fresh)
     }
 
     /// The folder that the test may use beside the database.
@@ -40,60 +132,124 @@ impl Database {
     pub fn folder(&self) -> PathBuf {
         self.folder.path().to_owned()
     }
+
+    /// Runs a text on the database itself, past the store: for tests that damage it, or count.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn run(&self, text: &str) -> Result<(), String> {
+        apart(run(self.kind, &self.url, text))
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let Some((administrator, name)) = self.server.take() else {
+            return;
+        };
+        let force = if self.kind == Kind::Postgres {
+            " WITH (FORCE)"
+        } else {
+            ""
+        };
+        let drop = format!("DROP DATABASE IF EXISTS {name}{force}");
+        if let Err(error) = apart(run(self.kind, &administrator, &drop)) {
+            eprintln!("{name} stays: {error}");
+        }
+    }
 }
 
 /// What of the required databases can't be had.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "DBMAIL_TEST_REQUIRE asks for {missing}, which this build has no driver for; at hand: {at_hand}"
-)]
-pub struct Missing {
-    missing: String,
-    at_hand: String,
+pub enum Missing {
+    /// It can't be had; why.
+    #[error("DBMAIL_TEST_REQUIRE asks for {0}, which can't be had: {1}")]
+    Gone(String, String),
+    /// There is none of that name.
+    #[error("DBMAIL_TEST_REQUIRE asks for {0}; there are sqlite, postgres, mariadb, mysql")]
+    Unknown(String),
 }
 
-/// The kinds of database that this build can be tested on.
-const AT_HAND: [&str; 1] = ["sqlite"];
-
-/// Checks a list such as `sqlite,postgres` against what is at hand.
+/// The kinds in a list such as `sqlite,postgres`.
 ///
 /// # Errors
-/// [`Missing`] names the first that is not.
-pub fn check_required(list: &str) -> Result<(), Missing> {
-    let wanted = list
-        .split(',')
+/// [`Missing::Unknown`] for a name that is none.
+pub fn listed(list: &str) -> Result<Vec<Kind>, Missing> {
+    list.split(',')
         .map(str::trim)
-        .filter(|kind| !kind.is_empty());
-    for kind in wanted {
-        if !AT_HAND.contains(&kind) {
-            return Err(Missing {
-                missing: kind.to_owned(),
-                at_hand: AT_HAND.join(", "),
-            });
-        }
-    }
-    Ok(())
+        .filter(|name| !name.is_empty())
+        .map(|name| Kind::named(name).ok_or_else(|| Missing::Unknown(name.to_owned())))
+        .collect()
 }
 
-/// A fresh database of each kind at hand; says which on standard error.
+fn at_hand() -> Result<Vec<Kind>, Missing> {
+    let list = |variable| std::env::var(variable).unwrap_or_default();
+    let required = listed(&list("DBMAIL_TEST_REQUIRE"))?;
+    let only = listed(&list("DBMAIL_TEST_ONLY"))?;
+    let wanted: Vec<Kind> = Kind::ALL
+        .into_iter()
+        .filter(|kind| required.contains(kind) || only.is_empty() || only.contains(kind))
+        .collect();
+    // All at once: each takes some seconds the first time.
+    let found = std::thread::scope(|scope| {
+        let threads: Vec<_> = wanted
+            .iter()
+            .map(|kind| {
+                scope.spawn(|| match kind {
+                    Kind::Sqlite => Ok(()),
+                    Kind::Postgres | Kind::MariaDb | Kind::MySql => administrator(*kind).map(drop),
+                })
+            })
+            .collect();
+        let joined = threads.into_iter().map(|thread| {
+            let broke = |_| Err("its thread broke off".to_owned());
+            thread.join().unwrap_or_else(broke)
+        });
+        joined.collect::<Vec<_>>()
+    });
+    let mut kinds = Vec::new();
+    for (kind, found) in wanted.into_iter().zip(found) {
+        match found {
+            Ok(()) => kinds.push(kind),
+            Err(why) if required.contains(&kind) => {
+                return Err(Missing::Gone(kind.name().to_owned(), why));
+            }
+            Err(why) => eprintln!("not covered: {}, because {why}", kind.name()),
+        }
+    }
+    Ok(kinds)
+}
+
+/// The kinds of database that tests run on, found once in a process; says which on standard error.
 ///
 /// # Panics
-/// When `DBMAIL_TEST_REQUIRE` names one that is not at hand, or a database can't be made: the test must fail.
+/// When `DBMAIL_TEST_REQUIRE` names one that can't be had: the test must fail.
+#[must_use]
+#[expect(clippy::panic, reason = "a test that can't have its database fails")]
+pub fn kinds_at_hand() -> Vec<Kind> {
+    static KINDS: OnceLock<Result<Vec<Kind>, Missing>> = OnceLock::new();
+    match KINDS.get_or_init(at_hand) {
+        Ok(kinds) => {
+            let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
+            eprintln!("databases covered: {}", names.join(", "));
+            kinds.clone()
+        }
+        Err(missing) => panic!("{missing}"),
+    }
+}
+
+/// A fresh database of each kind at hand.
+///
+/// # Panics
+/// As [`kinds_at_hand`], and when a database can't be made.
 #[must_use]
 #[expect(clippy::panic, reason = "a test that can't have its database fails")]
 pub fn databases() -> Vec<Database> {
-    if let Ok(list) = std::env::var("DBMAIL_TEST_REQUIRE")
-        && let Err(missing) = check_required(&list)
-    {
-        panic!("{missing}");
-    }
-    match Database::sqlite() {
-        Ok(sqlite) => {
-            eprintln!("databases covered: {}", AT_HAND.join(", "));
-            vec![sqlite]
-        }
-        Err(error) => panic!("no temporary folder for a test database: {error}"),
-    }
+    let fresh = |kind: Kind| match Database::fresh(kind) {
+        Ok(database) => database,
+        Err(error) => panic!("no database on {}: {error}", kind.name()),
+    };
+    kinds_at_hand().into_iter().map(fresh).collect()
 }
 
 #[cfg(test)]
@@ -101,20 +257,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_required_database_that_is_not_at_hand_is_named() {
-        assert_eq!(check_required("sqlite"), Ok(()));
-        assert_eq!(check_required(""), Ok(()));
-        let missing = check_required("sqlite, postgres").unwrap_err();
-        assert!(missing.to_string().contains("asks for postgres"));
+    fn a_required_database_that_there_is_not_is_named() {
+        assert_eq!(listed("sqlite"), Ok(vec![Kind::Sqlite]));
+        assert_eq!(listed(""), Ok(Vec::new()));
+        let both = listed("postgres, mysql");
+        assert_eq!(both, Ok(vec![Kind::Postgres, Kind::MySql]));
+        let missing = listed("sqlite, db2").unwrap_err();
+        assert!(missing.to_string().contains("asks for db2"));
     }
 
     #[test]
     fn each_database_is_fresh_and_its_own() {
-        let (a, b) = (Database::sqlite().unwrap(), Database::sqlite().unwrap());
-        assert_ne!(a.url, b.url);
-        let folder = a.folder();
-        assert!(folder.is_dir());
-        drop(a);
-        assert!(!folder.exists());
+        for kind in kinds_at_hand() {
+            let (a, b) = (
+                Database::fresh(kind).unwrap(),
+                Database::fresh(kind).unwrap(),
+            );
+            assert_ne!(a.url, b.url);
+            if kind != Kind::Sqlite {
+                a.run("CREATE TABLE t (x integer)").unwrap();
+                assert!(b.run("SELECT x FROM t").is_err(), "{kind:?}");
+            }
+            let (folder, url) = (a.folder(), a.url.clone());
+            assert!(folder.is_dir());
+            drop(a);
+            assert!(!folder.exists());
+            if kind != Kind::Sqlite {
+                assert!(apart(run(kind, &url, "SELECT 1")).is_err(), "{kind:?}");
+            }
+        }
     }
 }

@@ -13,7 +13,7 @@ fn main() {
     // A database is made, not only named.
     let covered: Vec<&str> = dbmail_testcontainers::databases()
         .iter()
-        .map(|d| d.kind)
+        .map(|d| d.kind.name())
         .collect();
     println!("\ntest databases_covered ... {}", covered.join(", "));
     println!("\ntest result: ok. {} passed; 0 failed\n", covered.len());
