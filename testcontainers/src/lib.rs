@@ -140,6 +140,22 @@ impl Database {
     pub fn run(&self, text: &str) -> Result<(), String> {
         apart(run(self.kind, &self.url, text))
     }
+
+    /// Empties all tables but those to keep, and runs a text: a server does that twenty times as fast as it makes tables.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn empty(&self, keep: &[&str], then: &str) -> Result<(), String> {
+        apart(server::empty(self.kind, &self.url, keep, then))
+    }
+
+    /// The whole number that a text asks for.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn number(&self, text: &str) -> Result<i64, String> {
+        apart(server::number(self.kind, &self.url, text))
+    }
 }
 
 impl Drop for Database {

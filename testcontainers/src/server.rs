@@ -217,6 +217,62 @@ pub(crate) async fn run(kind: Kind, url: &str, text: &str) -> Result<(), String>
     done.map_err(|error| error.to_string())
 }
 
+/// Empties all tables but some, and runs a text.
+pub(crate) async fn empty(kind: Kind, url: &str, keep: &[&str], then: &str) -> Result<(), String> {
+    const TABLES: &str = "SELECT CAST(table_name AS char(64)) FROM information_schema.tables \
+                          WHERE table_type = 'BASE TABLE' AND table_schema = ";
+    let goes = |table: &&String| !keep.contains(&table.trim_end());
+    let done = async {
+        match kind {
+            Kind::Postgres => {
+                let mut link = sqlx::PgConnection::connect(url).await?;
+                let text = sqlx::AssertSqlSafe(format!("{TABLES}current_schema()"));
+                let tables: Vec<String> = sqlx::query_scalar(text).fetch_all(&mut link).await?;
+                let mut all = String::from("SET session_replication_role = replica; ");
+                for table in tables.iter().filter(goes) {
+                    all.push_str(&format!("DELETE FROM {table}; "));
+                }
+                all.push_str(then);
+                link.execute(sqlx::AssertSqlSafe(all)).await?;
+                link.close().await
+            }
+            Kind::Sqlite | Kind::MariaDb | Kind::MySql => {
+                let mut link = sqlx::MySqlConnection::connect(url).await?;
+                let text = sqlx::AssertSqlSafe(format!("{TABLES}database()"));
+                let tables: Vec<String> = sqlx::query_scalar(text).fetch_all(&mut link).await?;
+                link.execute("SET foreign_key_checks = 0").await?;
+                for table in tables.iter().filter(goes) {
+                    let delete = format!("DELETE FROM {table}");
+                    link.execute(sqlx::AssertSqlSafe(delete)).await?;
+                }
+                link.execute(sqlx::AssertSqlSafe(then.to_owned())).await?;
+                link.close().await
+            }
+        }
+    };
+    let done: Result<(), sqlx::Error> = done.await;
+    done.map_err(|error| error.to_string())
+}
+
+/// The whole number that a text asks for.
+pub(crate) async fn number(kind: Kind, url: &str, text: &str) -> Result<i64, String> {
+    let text = sqlx::AssertSqlSafe(text.to_owned());
+    let found = async {
+        match kind {
+            Kind::Postgres => {
+                let mut link = sqlx::PgConnection::connect(url).await?;
+                sqlx::query_scalar(text).fetch_one(&mut link).await
+            }
+            Kind::Sqlite | Kind::MariaDb | Kind::MySql => {
+                let mut link = sqlx::MySqlConnection::connect(url).await?;
+                sqlx::query_scalar(text).fetch_one(&mut link).await
+            }
+        }
+    };
+    let found: Result<i64, sqlx::Error> = found.await;
+    found.map_err(|error| error.to_string())
+}
+
 /// A server of a test's own, durable as in production, that may be killed and started again.
 #[derive(Debug)]
 pub struct Server {

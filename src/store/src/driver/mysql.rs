@@ -38,7 +38,9 @@ impl Server<MySql> {
         let taken = self
             .ask(async move |link: &mut MySqlConnection| {
                 // The lock's name is the server's, not the database's.
-                let query = sqlx::query("SELECT GET_LOCK(concat(?, '.', md5(database())), ?)");
+                let query = sqlx::query(
+                    "SELECT GET_LOCK(concat(?, '.', left(sha2(database(), 256), 40)), ?)",
+                );
                 let row = query
                     .bind(name)
                     .bind(MIGRATION_SECONDS)

@@ -30,12 +30,6 @@ pub(crate) fn options(url: &str) -> Result<PgConnectOptions, String> {
                 "idle_in_transaction_session_timeout",
                 format!("{STATEMENT_SECONDS}s"),
             ),
-            (
-                "default_transaction_isolation",
-                "read\\ committed".to_owned(),
-            ),
-            // Each statement is its own plan: a generic one for BETWEEN knows no lengths of ranges.
-            ("plan_cache_mode", "auto".to_owned()),
         ])
         .disable_statement_logging())
 }

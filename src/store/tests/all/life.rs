@@ -11,7 +11,7 @@ use dbmail_core::store::{
 use dbmail_store::{AdminError, NewUser, OpenError, Settings, Store};
 use tempfile::TempDir;
 
-use super::world::{World, everything, flags, name, user};
+use super::world::{World, everything, flags, name, on_each, user};
 
 fn settings(folder: &TempDir) -> Settings {
     let url = format!("sqlite://{}", folder.path().join("mail.db").display());
@@ -140,204 +140,214 @@ async fn a_file_that_is_no_database_of_ours_is_refused() {
     assert!(matches!(Store::open(url).await, Err(OpenError::Url(_))));
 }
 
-#[tokio::test]
-async fn what_was_acknowledged_is_there_after_a_restart() {
-    let mut world = World::new().await;
-    let uid = world.append(b"Subject: a\r\n\r\nkept\r\n").await;
-    let before = world.status("INBOX").await;
-    world.reopen().await;
-    assert_eq!(world.status("INBOX").await, before);
-    let items = FetchItems {
-        content: true,
-        ..FetchItems::default()
-    };
-    let message = world
-        .fetch("INBOX", &UidSet::range(uid, uid), items)
-        .await
-        .remove(0);
-    assert_eq!(
-        message.octets.expect("content"),
-        &b"Subject: a\r\n\r\nkept\r\n"[..]
-    );
-    assert_eq!(world.append(b"second").await.number(), 2);
+#[test]
+fn what_was_acknowledged_is_there_after_a_restart() {
+    on_each(async || {
+        let mut world = World::new().await;
+        let uid = world.append(b"Subject: a\r\n\r\nkept\r\n").await;
+        let before = world.status("INBOX").await;
+        world.reopen().await;
+        assert_eq!(world.status("INBOX").await, before);
+        let items = FetchItems {
+            content: true,
+            ..FetchItems::default()
+        };
+        let message = world
+            .fetch("INBOX", &UidSet::range(uid, uid), items)
+            .await
+            .remove(0);
+        assert_eq!(
+            message.octets.expect("content"),
+            &b"Subject: a\r\n\r\nkept\r\n"[..]
+        );
+        assert_eq!(world.append(b"second").await.number(), 2);
+    });
 }
 
-#[tokio::test]
-async fn a_closed_store_refuses_and_does_not_hang() {
-    let world = World::new().await;
-    world.store.close().await;
-    assert_eq!(world.store.ready().await, Err(Refusal::Unavailable));
-    let request = Request::Status {
-        account: world.account,
-        name: MailboxName::inbox(),
-    };
-    assert_eq!(world.ask(request).await, Err(Refusal::Unavailable));
-    assert_eq!(
-        world.append_slices(b"x", 1).await,
-        Err(Refusal::Unavailable)
-    );
+#[test]
+fn a_closed_store_refuses_and_does_not_hang() {
+    on_each(async || {
+        let world = World::new().await;
+        world.store.close().await;
+        assert_eq!(world.store.ready().await, Err(Refusal::Unavailable));
+        let request = Request::Status {
+            account: world.account,
+            name: MailboxName::inbox(),
+        };
+        assert_eq!(world.ask(request).await, Err(Refusal::Unavailable));
+        assert_eq!(
+            world.append_slices(b"x", 1).await,
+            Err(Refusal::Unavailable)
+        );
+    });
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn deliveries_that_wait_together_are_linked_together_each_once() {
-    let world = std::sync::Arc::new(World::new().await);
-    let mut tasks = Vec::new();
-    for task in 0..16 {
-        let world = std::sync::Arc::clone(&world);
-        tasks.push(tokio::spawn(async move {
-            let mut uids = Vec::new();
-            for n in 0..20 {
-                let octets = format!("Received: x\r\nSubject: {task} {n}\r\n\r\ntext\r\n");
-                let mailbox = if n % 4 == 0 { "Sent" } else { "INBOX" };
-                match world.deliver(octets.as_bytes(), &[mailbox]).await.remove(0) {
-                    Outcome::Stored {
-                        mailbox,
-                        uid,
-                        repeat: false,
-                    } => uids.push((mailbox, uid)),
-                    other => panic!("{other:?}"),
+#[test]
+fn deliveries_that_wait_together_are_linked_together_each_once() {
+    on_each(async || {
+        let world = std::sync::Arc::new(World::new().await);
+        let mut tasks = Vec::new();
+        for task in 0..16 {
+            let world = std::sync::Arc::clone(&world);
+            tasks.push(tokio::spawn(async move {
+                let mut uids = Vec::new();
+                for n in 0..20 {
+                    let octets = format!("Received: x\r\nSubject: {task} {n}\r\n\r\ntext\r\n");
+                    let mailbox = if n % 4 == 0 { "Sent" } else { "INBOX" };
+                    match world.deliver(octets.as_bytes(), &[mailbox]).await.remove(0) {
+                        Outcome::Stored {
+                            mailbox,
+                            uid,
+                            repeat: false,
+                        } => uids.push((mailbox, uid)),
+                        other => panic!("{other:?}"),
+                    }
                 }
-            }
-            uids
-        }));
-    }
-    let mut all = Vec::new();
-    for task in tasks {
-        let uids = task.await.expect("a task");
-        let inbox: Vec<_> = uids.iter().filter(|(m, _)| *m == uids[1].0).collect();
-        assert!(inbox.is_sorted(), "a sender's messages keep their order");
-        all.extend(uids);
-    }
-    all.sort_unstable();
-    all.dedup();
-    assert_eq!(all.len(), 320);
-    assert_eq!(
-        (
-            world.status("INBOX").await.messages,
-            world.status("Sent").await.messages
-        ),
-        (240, 80)
-    );
-    let counters = world.store.counters();
-    assert_eq!(counters.linked, 320);
-    assert!(counters.batches < 320, "nothing was linked together");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_one_delivery_sent_at_once_one_is_stored_and_the_others_repeat_it() {
-    let world = std::sync::Arc::new(World::new().await);
-    let send = |_| {
-        let world = std::sync::Arc::clone(&world);
-        tokio::spawn(async move {
-            world
-                .deliver(b"Received: x\r\n\r\nsame\r\n", &["INBOX"])
-                .await
-        })
-    };
-    let tasks: Vec<_> = (0..12).map(send).collect();
-    let mut first = 0;
-    for task in tasks {
-        match task.await.expect("a task").remove(0) {
-            Outcome::Stored { uid, repeat, .. } => {
-                assert_eq!(uid, Uid::MIN);
-                first += u32::from(!repeat);
-            }
-            other => panic!("{other:?}"),
+                uids
+            }));
         }
-    }
-    assert_eq!((first, world.status("INBOX").await.messages), (1, 1));
+        let mut all = Vec::new();
+        for task in tasks {
+            let uids = task.await.expect("a task");
+            let inbox: Vec<_> = uids.iter().filter(|(m, _)| *m == uids[1].0).collect();
+            assert!(inbox.is_sorted(), "a sender's messages keep their order");
+            all.extend(uids);
+        }
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 320);
+        assert_eq!(
+            (
+                world.status("INBOX").await.messages,
+                world.status("Sent").await.messages
+            ),
+            (240, 80)
+        );
+        let counters = world.store.counters();
+        assert_eq!(counters.linked, 320);
+        assert!(counters.batches < 320, "nothing was linked together");
+    });
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn changes_told_to_a_watcher_lead_to_what_is_there() {
-    let world = std::sync::Arc::new(World::new().await);
-    let mailbox = world.status("INBOX").await.id;
-    let writers: Vec<_> = (0..4)
-        .map(|task: u32| {
+#[test]
+fn of_one_delivery_sent_at_once_one_is_stored_and_the_others_repeat_it() {
+    on_each(async || {
+        let world = std::sync::Arc::new(World::new().await);
+        let send = |_| {
             let world = std::sync::Arc::clone(&world);
             tokio::spawn(async move {
-                for n in 0..30u32 {
-                    let uid = world
-                        .append(format!("Subject: {task} {n}\r\n\r\n").as_bytes())
-                        .await;
-                    let uids = UidSet::range(uid, uid);
-                    let how = dbmail_core::store::FlagChange::Add;
-                    let flags = flags(SystemFlags::DELETED);
-                    let store = Request::Store {
-                        mailbox,
-                        uids,
-                        how,
-                        flags,
-                        unchanged_since: None,
+                world
+                    .deliver(b"Received: x\r\n\r\nsame\r\n", &["INBOX"])
+                    .await
+            })
+        };
+        let tasks: Vec<_> = (0..12).map(send).collect();
+        let mut first = 0;
+        for task in tasks {
+            match task.await.expect("a task").remove(0) {
+                Outcome::Stored { uid, repeat, .. } => {
+                    assert_eq!(uid, Uid::MIN);
+                    first += u32::from(!repeat);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!((first, world.status("INBOX").await.messages), (1, 1));
+    });
+}
+
+#[test]
+fn changes_told_to_a_watcher_lead_to_what_is_there() {
+    on_each(async || {
+        let world = std::sync::Arc::new(World::new().await);
+        let mailbox = world.status("INBOX").await.id;
+        let writers: Vec<_> = (0..4)
+            .map(|task: u32| {
+                let world = std::sync::Arc::clone(&world);
+                tokio::spawn(async move {
+                    for n in 0..30u32 {
+                        let uid = world
+                            .append(format!("Subject: {task} {n}\r\n\r\n").as_bytes())
+                            .await;
+                        let uids = UidSet::range(uid, uid);
+                        let how = dbmail_core::store::FlagChange::Add;
+                        let flags = flags(SystemFlags::DELETED);
+                        let store = Request::Store {
+                            mailbox,
+                            uids,
+                            how,
+                            flags,
+                            unchanged_since: None,
+                        };
+                        world.ask(store).await.expect("stored");
+                        if n % 3 == 0 {
+                            world
+                                .ask(Request::Expunge {
+                                    mailbox,
+                                    uids: None,
+                                })
+                                .await
+                                .expect("expunged");
+                        }
+                    }
+                })
+            })
+            .collect();
+        let watcher = {
+            let world = std::sync::Arc::clone(&world);
+            tokio::spawn(async move {
+                let mut watch = world.store.watch(mailbox);
+                let (mut known, mut since) = (UidSet::new(), ModSeq(0));
+                loop {
+                    let Answer::Changes(changes) = world
+                        .ask(Request::Changes { mailbox, since })
+                        .await
+                        .expect("changes")
+                    else {
+                        panic!("no changes");
                     };
-                    world.ask(store).await.expect("stored");
-                    if n % 3 == 0 {
-                        world
-                            .ask(Request::Expunge {
-                                mailbox,
-                                uids: None,
-                            })
-                            .await
-                            .expect("expunged");
+                    assert!(
+                        changes
+                            .entries
+                            .iter()
+                            .all(|e| e.modseq > since && e.modseq <= changes.through)
+                    );
+                    for entry in &changes.entries {
+                        known = match entry.what {
+                            ChangeKind::Appeared => known.union(&entry.uids),
+                            ChangeKind::Flagged => known,
+                            ChangeKind::Vanished => known.difference(&entry.uids),
+                        };
+                    }
+                    since = changes.through;
+                    if changes.more {
+                        continue;
+                    }
+                    let wait = tokio::time::timeout(Duration::from_secs(3), watch.changed());
+                    if wait.await.is_err() {
+                        return (known, since);
                     }
                 }
             })
-        })
-        .collect();
-    let watcher = {
-        let world = std::sync::Arc::clone(&world);
-        tokio::spawn(async move {
-            let mut watch = world.store.watch(mailbox);
-            let (mut known, mut since) = (UidSet::new(), ModSeq(0));
-            loop {
-                let Answer::Changes(changes) = world
-                    .ask(Request::Changes { mailbox, since })
-                    .await
-                    .expect("changes")
-                else {
-                    panic!("no changes");
-                };
-                assert!(
-                    changes
-                        .entries
-                        .iter()
-                        .all(|e| e.modseq > since && e.modseq <= changes.through)
-                );
-                for entry in &changes.entries {
-                    known = match entry.what {
-                        ChangeKind::Appeared => known.union(&entry.uids),
-                        ChangeKind::Flagged => known,
-                        ChangeKind::Vanished => known.difference(&entry.uids),
-                    };
-                }
-                since = changes.through;
-                if changes.more {
-                    continue;
-                }
-                let wait = tokio::time::timeout(Duration::from_secs(3), watch.changed());
-                if wait.await.is_err() {
-                    return (known, since);
-                }
-            }
-        })
-    };
-    for writer in writers {
-        writer.await.expect("a writer");
-    }
-    let (known, since) = watcher.await.expect("the watcher");
-    let open = Request::Open {
-        account: world.account,
-        name: name("INBOX"),
-        claim_recent: false,
-    };
-    let Answer::Opened(opened) = world.ask(open).await.expect("opened") else {
-        panic!()
-    };
-    assert_eq!((known, since), (opened.uids, opened.mailbox.modseq));
-    assert_eq!(
-        world.status("INBOX").await.messages,
-        opened.mailbox.messages
-    );
+        };
+        for writer in writers {
+            writer.await.expect("a writer");
+        }
+        let (known, since) = watcher.await.expect("the watcher");
+        let open = Request::Open {
+            account: world.account,
+            name: name("INBOX"),
+            claim_recent: false,
+        };
+        let Answer::Opened(opened) = world.ask(open).await.expect("opened") else {
+            panic!()
+        };
+        assert_eq!((known, since), (opened.uids, opened.mailbox.modseq));
+        assert_eq!(
+            world.status("INBOX").await.messages,
+            opened.mailbox.messages
+        );
+    });
 }
 
 #[tokio::test]
@@ -358,181 +368,187 @@ async fn another_process_at_the_same_file_is_noticed() {
     other.close().await;
 }
 
-#[tokio::test]
-async fn recent_messages_are_claimed_by_one_session() {
-    let world = std::sync::Arc::new(World::new().await);
-    for _ in 0..3 {
-        world.append(b"x").await;
-    }
-    let open = |claim_recent| {
-        let world = std::sync::Arc::clone(&world);
-        async move {
-            let request = Request::Open {
-                account: world.account,
-                name: name("INBOX"),
-                claim_recent,
-            };
-            let Answer::Opened(opened) = world.ask(request).await.expect("opened") else {
-                panic!()
-            };
-            opened.recent.len()
+#[test]
+fn recent_messages_are_claimed_by_one_session() {
+    on_each(async || {
+        let world = std::sync::Arc::new(World::new().await);
+        for _ in 0..3 {
+            world.append(b"x").await;
         }
-    };
-    assert_eq!(open(false).await, 3, "EXAMINE does not claim");
-    let claims = [open(true), open(true), open(true), open(true)];
-    let mut recent = Vec::new();
-    for claim in claims.map(tokio::spawn) {
-        recent.push(claim.await.expect("opened"));
-    }
-    recent.sort_unstable();
-    assert_eq!(recent, [0, 0, 0, 3]);
-}
-
-#[tokio::test]
-async fn users_are_made_shown_changed_and_removed() {
-    let world = World::new().await;
-    let store = &world.store;
-    let bob = NewUser {
-        quota_bytes: Some(100),
-        addresses: vec!["Bob@Example.org".to_owned(), "b@example.org".to_owned()],
-        ..user("Bob")
-    };
-    let account = store.user_add(bob).await.expect("bob");
-    assert_eq!(
-        store.user_add(user("BOB")).await,
-        Err(AdminError::UserExists("BOB".to_owned()))
-    );
-    let thief = NewUser {
-        addresses: vec!["B@example.org".to_owned()],
-        ..user("thief")
-    };
-    assert_eq!(
-        store.user_add(thief).await,
-        Err(AdminError::AddressInUse("B@example.org".to_owned()))
-    );
-    // Names and addresses are one space: login looks for names first, delivery for addresses.
-    assert_eq!(
-        store.user_add(user("b@EXAMPLE.org")).await,
-        Err(AdminError::UserExists("b@EXAMPLE.org".to_owned()))
-    );
-    let shadow = NewUser {
-        addresses: vec!["BOB".to_owned()],
-        ..user("shadow")
-    };
-    assert_eq!(
-        store.user_add(shadow).await,
-        Err(AdminError::AddressInUse("BOB".to_owned()))
-    );
-    let own = NewUser {
-        addresses: vec!["own@example.org".to_owned()],
-        ..user("own@example.org")
-    };
-    assert!(store.user_add(own).await.is_ok());
-    store.user_delete("own@example.org").await.expect("removed");
-    assert!(matches!(
-        store.user_add(user("")).await,
-        Err(AdminError::Bad(_))
-    ));
-    let shown = store.user_show("bob").await.expect("asked").expect("bob");
-    assert_eq!(
-        (
-            shown.name.as_str(),
-            shown.quota,
-            shown.mailboxes,
-            shown.messages
-        ),
-        ("Bob", Some(100), 6, 0)
-    );
-    assert_eq!(shown.addresses.len(), 2);
-    assert_eq!(store.user_list().await.expect("asked").len(), 2);
-    for login in ["bob", "BOB@example.ORG", "b@example.org"] {
-        let credential = store.credential(login).await.expect("asked").expect(login);
-        assert_eq!(
-            (credential.account, credential.password_hash.as_deref()),
-            (account, Some("hash"))
-        );
-        assert!(!format!("{credential:?}").contains("hash"));
-    }
-    store.user_password("bob", "other").await.expect("changed");
-    store.user_enable("bob", false).await.expect("disabled");
-    let credential = store.credential("bob").await.expect("asked").expect("bob");
-    assert_eq!(
-        (credential.password_hash.as_deref(), credential.enabled),
-        (Some("other"), false)
-    );
-    let resolve = Request::Resolve {
-        address: "bob@example.org".to_owned(),
-    };
-    assert_eq!(
-        world.ask(resolve.clone()).await,
-        Ok(Answer::Resolved(Resolved::Disabled))
-    );
-    assert_eq!(
-        store.user_enable("eve", true).await,
-        Err(AdminError::NoSuchUser("eve".to_owned()))
-    );
-    store.user_delete("bob").await.expect("removed");
-    assert_eq!(
-        world.ask(resolve).await,
-        Ok(Answer::Resolved(Resolved::Unknown))
-    );
-    assert_eq!(store.user_show("bob").await, Ok(None));
-}
-
-#[tokio::test]
-async fn a_removed_user_leaves_no_row_and_others_keep_what_they_share() {
-    let world = World::new().await;
-    world.store.user_add(user("bob")).await.expect("bob");
-    let body = vec![b'x'; 20_000];
-    let octets = [b"Subject: x\r\nReceived: x\r\n\r\n".to_vec(), body].concat();
-    world.append(&octets).await;
-    for n in 0..1_200u32 {
-        let mut upload = world.store.upload();
-        upload
-            .write(format!("Subject: {n}\r\n\r\nx").into())
-            .await
-            .expect("taken");
-        let bob = world
-            .store
-            .user_show("bob")
-            .await
-            .expect("asked")
-            .expect("bob")
-            .account;
-        let append = Request::Append {
-            account: bob,
-            name: name("INBOX"),
-            flags: Flags::default(),
-            date: None,
-            upload: dbmail_core::store::UploadId(1),
+        let open = |claim_recent| {
+            let world = std::sync::Arc::clone(&world);
+            async move {
+                let request = Request::Open {
+                    account: world.account,
+                    name: name("INBOX"),
+                    claim_recent,
+                };
+                let Answer::Opened(opened) = world.ask(request).await.expect("opened") else {
+                    panic!()
+                };
+                opened.recent.len()
+            }
         };
-        world
-            .store
-            .apply(append, Some(upload))
-            .await
-            .expect("appended");
-        if n > 600 {
-            break;
+        assert_eq!(open(false).await, 3, "EXAMINE does not claim");
+        let claims = [open(true), open(true), open(true), open(true)];
+        let mut recent = Vec::new();
+        for claim in claims.map(tokio::spawn) {
+            recent.push(claim.await.expect("opened"));
         }
-    }
-    world.store.user_delete("bob").await.expect("removed");
-    for (table, rows) in [
-        ("account", 1),
-        ("mailbox", 6),
-        ("mailbox_state", 6),
-        ("message", 1),
-        ("email", 1),
-        ("content", 1),
-        ("address", 1),
-        ("quota_root", 1),
-    ] {
-        assert_eq!(world.count(table), rows, "{table}");
-    }
-    assert_eq!(
-        world
-            .fetch("INBOX", &everything(), FetchItems::default())
-            .await
-            .len(),
-        1
-    );
+        recent.sort_unstable();
+        assert_eq!(recent, [0, 0, 0, 3]);
+    });
+}
+
+#[test]
+fn users_are_made_shown_changed_and_removed() {
+    on_each(async || {
+        let world = World::new().await;
+        let store = &world.store;
+        let bob = NewUser {
+            quota_bytes: Some(100),
+            addresses: vec!["Bob@Example.org".to_owned(), "b@example.org".to_owned()],
+            ..user("Bob")
+        };
+        let account = store.user_add(bob).await.expect("bob");
+        assert_eq!(
+            store.user_add(user("BOB")).await,
+            Err(AdminError::UserExists("BOB".to_owned()))
+        );
+        let thief = NewUser {
+            addresses: vec!["B@example.org".to_owned()],
+            ..user("thief")
+        };
+        assert_eq!(
+            store.user_add(thief).await,
+            Err(AdminError::AddressInUse("B@example.org".to_owned()))
+        );
+        // Names and addresses are one space: login looks for names first, delivery for addresses.
+        assert_eq!(
+            store.user_add(user("b@EXAMPLE.org")).await,
+            Err(AdminError::UserExists("b@EXAMPLE.org".to_owned()))
+        );
+        let shadow = NewUser {
+            addresses: vec!["BOB".to_owned()],
+            ..user("shadow")
+        };
+        assert_eq!(
+            store.user_add(shadow).await,
+            Err(AdminError::AddressInUse("BOB".to_owned()))
+        );
+        let own = NewUser {
+            addresses: vec!["own@example.org".to_owned()],
+            ..user("own@example.org")
+        };
+        assert!(store.user_add(own).await.is_ok());
+        store.user_delete("own@example.org").await.expect("removed");
+        assert!(matches!(
+            store.user_add(user("")).await,
+            Err(AdminError::Bad(_))
+        ));
+        let shown = store.user_show("bob").await.expect("asked").expect("bob");
+        assert_eq!(
+            (
+                shown.name.as_str(),
+                shown.quota,
+                shown.mailboxes,
+                shown.messages
+            ),
+            ("Bob", Some(100), 6, 0)
+        );
+        assert_eq!(shown.addresses.len(), 2);
+        assert_eq!(store.user_list().await.expect("asked").len(), 2);
+        for login in ["bob", "BOB@example.ORG", "b@example.org"] {
+            let credential = store.credential(login).await.expect("asked").expect(login);
+            assert_eq!(
+                (credential.account, credential.password_hash.as_deref()),
+                (account, Some("hash"))
+            );
+            assert!(!format!("{credential:?}").contains("hash"));
+        }
+        store.user_password("bob", "other").await.expect("changed");
+        store.user_enable("bob", false).await.expect("disabled");
+        let credential = store.credential("bob").await.expect("asked").expect("bob");
+        assert_eq!(
+            (credential.password_hash.as_deref(), credential.enabled),
+            (Some("other"), false)
+        );
+        let resolve = Request::Resolve {
+            address: "bob@example.org".to_owned(),
+        };
+        assert_eq!(
+            world.ask(resolve.clone()).await,
+            Ok(Answer::Resolved(Resolved::Disabled))
+        );
+        assert_eq!(
+            store.user_enable("eve", true).await,
+            Err(AdminError::NoSuchUser("eve".to_owned()))
+        );
+        store.user_delete("bob").await.expect("removed");
+        assert_eq!(
+            world.ask(resolve).await,
+            Ok(Answer::Resolved(Resolved::Unknown))
+        );
+        assert_eq!(store.user_show("bob").await, Ok(None));
+    });
+}
+
+#[test]
+fn a_removed_user_leaves_no_row_and_others_keep_what_they_share() {
+    on_each(async || {
+        let world = World::new().await;
+        world.store.user_add(user("bob")).await.expect("bob");
+        let body = vec![b'x'; 20_000];
+        let octets = [b"Subject: x\r\nReceived: x\r\n\r\n".to_vec(), body].concat();
+        world.append(&octets).await;
+        for n in 0..1_200u32 {
+            let mut upload = world.store.upload();
+            upload
+                .write(format!("Subject: {n}\r\n\r\nx").into())
+                .await
+                .expect("taken");
+            let bob = world
+                .store
+                .user_show("bob")
+                .await
+                .expect("asked")
+                .expect("bob")
+                .account;
+            let append = Request::Append {
+                account: bob,
+                name: name("INBOX"),
+                flags: Flags::default(),
+                date: None,
+                upload: dbmail_core::store::UploadId(1),
+            };
+            world
+                .store
+                .apply(append, Some(upload))
+                .await
+                .expect("appended");
+            if n > 600 {
+                break;
+            }
+        }
+        world.store.user_delete("bob").await.expect("removed");
+        for (table, rows) in [
+            ("account", 1),
+            ("mailbox", 6),
+            ("mailbox_state", 6),
+            ("message", 1),
+            ("email", 1),
+            ("content", 1),
+            ("address", 1),
+            ("quota_root", 1),
+        ] {
+            assert_eq!(world.count(table), rows, "{table}");
+        }
+        assert_eq!(
+            world
+                .fetch("INBOX", &everything(), FetchItems::default())
+                .await
+                .len(),
+            1
+        );
+    });
 }

@@ -11,7 +11,8 @@ use dbmail_core::store::{
 };
 use dbmail_store::Store;
 
-use crate::contract::{Sqlite, Subject, ask, op_flags};
+use crate::contract::{Sql, Subject, ask, op_flags};
+use crate::world::on_each_kind;
 
 /// Tasks that change, beside those that follow.
 const TASKS: u64 = 6;
@@ -434,7 +435,11 @@ fn check_flags(all: &[Deeds], inbox: bool, messages: &[Message]) {
 
 #[test]
 fn many_tasks_at_one_mailbox_lose_no_message_flag_or_number() {
-    let mut store = Sqlite::new();
+    on_each_kind(many_tasks);
+}
+
+fn many_tasks() {
+    let mut store = Sql::new();
     let account = store.add("alice", &["a@example.org"], None);
     let session = Session {
         store: store.store(),

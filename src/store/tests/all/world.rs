@@ -10,13 +10,43 @@ use dbmail_core::store::{
     Recipient, Refusal, Reply, Request, SystemFlags, Timestamp, Uid, UidSet, UploadId,
 };
 use dbmail_store::{NewUser, Settings, Store};
-use tempfile::TempDir;
+use dbmail_testcontainers::{Database, Kind, kinds_at_hand};
+use std::cell::Cell;
 
 pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) settings: Settings,
     pub(crate) account: AccountId,
-    folder: TempDir,
+    database: Database,
+}
+
+thread_local! {
+    /// What the test of this thread runs on.
+    static KIND: Cell<Kind> = const { Cell::new(Kind::Sqlite) };
+}
+
+/// What the test of this thread runs on.
+pub(crate) fn kind() -> Kind {
+    KIND.get()
+}
+
+/// Runs something on each kind of database at hand, one after another.
+pub(crate) fn on_each_kind(mut run: impl FnMut()) {
+    for kind in kinds_at_hand() {
+        eprintln!("on {}", kind.name());
+        KIND.set(kind);
+        run();
+    }
+    KIND.set(Kind::Sqlite);
+}
+
+/// Runs a test on each kind of database at hand, on a runtime with several threads.
+pub(crate) fn on_each(test: impl AsyncFn()) {
+    on_each_kind(|| {
+        let runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = { runtime }.worker_threads(4).enable_all().build();
+        runtime.expect("a runtime").block_on(test());
+    });
 }
 
 pub(crate) fn name(text: &str) -> MailboxName {
@@ -49,10 +79,9 @@ impl World {
     }
 
     pub(crate) async fn with(change: impl FnOnce(Settings) -> Settings) -> Self {
-        let folder = TempDir::new().expect("a folder");
-        let url = format!("sqlite://{}", folder.path().join("mail.db").display());
+        let database = Database::fresh(kind()).expect("a database");
         let settings = change(Settings {
-            url,
+            url: database.url.clone(),
             background_seconds: 0,
             ..Settings::default()
         });
@@ -63,12 +92,12 @@ impl World {
             store,
             settings,
             account,
-            folder,
+            database,
         }
     }
 
     pub(crate) fn path(&self) -> std::path::PathBuf {
-        self.folder.path().join("mail.db")
+        self.database.folder().join("mail.db")
     }
 
     /// Closes the store and opens it again.
@@ -199,8 +228,11 @@ impl World {
 
     /// How many rows a table has.
     pub(crate) fn count(&self, table: &str) -> i64 {
-        let database = rusqlite::Connection::open(self.path()).expect("the database");
         let sql = format!("SELECT count(*) FROM {table}");
+        if self.database.kind != Kind::Sqlite {
+            return self.database.number(&sql).expect(table);
+        }
+        let database = rusqlite::Connection::open(self.path()).expect("the database");
         database.query_row(&sql, [], |row| row.get(0)).expect(table)
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::op::Op;
 use super::show::Driven;
-use super::subject::{Reference, Sqlite, Subject};
+use super::subject::{Reference, Sql, Subject};
 
 /// Runs every case of a file and says everything again as it came out.
 fn transcript<S: Subject>(text: &str) -> String {
@@ -55,9 +55,11 @@ macro_rules! cases {
             use super::*;
             $(#[test] fn $name() { check::<Reference>(concat!(stringify!($name), ".txt")); })*
         }
-        mod sqlite {
+        mod sql {
             use super::*;
-            $(#[test] fn $name() { check::<Sqlite>(concat!(stringify!($name), ".txt")); })*
+            $(#[test] fn $name() {
+                crate::world::on_each_kind(|| check::<Sql>(concat!(stringify!($name), ".txt")));
+            })*
         }
     };
 }

@@ -4,7 +4,8 @@ use dbmail_core::limits::CHANGES_MAX;
 
 use super::op::Op;
 use super::show::Driven;
-use super::subject::{Reference, Sqlite, Subject};
+use super::subject::{Reference, Sql, Subject};
+use crate::world::on_each_kind;
 
 /// Every third UID up to the end: as scattered as a set can be that is not dense.
 fn scattered() -> String {
@@ -62,8 +63,12 @@ fn answers<S: Subject>(script: &[String]) -> Vec<String> {
 
 #[test]
 fn the_sql_store_answers_as_the_reference_store_about_a_large_mailbox() {
+    on_each_kind(alike);
+}
+
+fn alike() {
     let script = script();
-    let (a, b) = (answers::<Reference>(&script), answers::<Sqlite>(&script));
+    let (a, b) = (answers::<Reference>(&script), answers::<Sql>(&script));
     for (line, (a, b)) in script.iter().zip(a.iter().zip(&b)) {
         let line: String = line.chars().take(60).collect();
         for (a, b) in a.lines().zip(b.lines()) {

@@ -16,4 +16,4 @@ mod subject;
 pub(crate) use op::{Letter, Look, Op, flags as op_flags};
 pub(crate) use random::op as random_op;
 pub(crate) use show::Driven;
-pub(crate) use subject::{Reference, Sqlite, Subject, ask};
+pub(crate) use subject::{Reference, Sql, Subject, ask};

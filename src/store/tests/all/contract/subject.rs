@@ -1,5 +1,6 @@
 //! A store under test, behind one face.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,9 +9,11 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use dbmail_core::store::{AccountId, Refusal, Reply, Request, Timestamp, UploadId, memory};
 use dbmail_store::{Clock, NewUser, Settings, Store};
+use dbmail_testcontainers::{Database, Kind};
 use tokio::runtime::Runtime;
 
 use crate::files::{load, save};
+use crate::world::kind;
 
 /// The moment at which every test begins.
 pub(crate) const START: Timestamp = Timestamp(1_700_000_000_000_000);
@@ -75,9 +78,9 @@ impl Subject for Reference {
     }
 }
 
-/// The SQL store on SQLite. Clones are the same store.
+/// The SQL store on a database. Clones are the same store.
 #[derive(Clone)]
-pub(crate) struct Sqlite(Arc<Opened>);
+pub(crate) struct Sql(Arc<Opened>);
 
 struct Opened {
     store: Store,
@@ -85,11 +88,32 @@ struct Opened {
     now: Arc<AtomicI64>,
     /// Where its files are, while a test has no other place for them.
     _folder: Option<tempfile::TempDir>,
+    database: Option<Database>,
+}
+
+thread_local! {
+    /// Databases that a store of this thread has left.
+    static LEFT: RefCell<Vec<Database>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A database that was left, empty again.
+fn recycled() -> Option<Database> {
+    let left = LEFT.with_borrow_mut(|left| {
+        left.retain(|database| database.kind == kind());
+        left.pop()
+    })?;
+    let first = "UPDATE id_block SET next_id = 1";
+    let keep = ["schema_version", "schema_lease", "id_block"];
+    left.empty(&keep, first).expect("an empty database");
+    Some(left)
 }
 
 impl Drop for Opened {
     fn drop(&mut self) {
         self.runtime.block_on(self.store.close());
+        if let Some(database) = self.database.take() {
+            LEFT.with_borrow_mut(|left| left.push(database));
+        }
     }
 }
 
@@ -98,22 +122,22 @@ fn empty() -> &'static BTreeMap<String, Vec<u8>> {
     static EMPTY: OnceLock<BTreeMap<String, Vec<u8>>> = OnceLock::new();
     EMPTY.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a folder");
-        Sqlite::on(folder.path()).close();
+        Sql::on(folder.path()).close();
         load(folder.path())
     })
 }
 
-impl Sqlite {
+impl Sql {
     /// The store of the files in this folder, made when there is none.
     pub(crate) fn on(folder: &Path) -> Self {
-        Self::opened(folder, None)
+        Self::opened(format!("sqlite://{}/mail.db", folder.display()), None, None)
     }
 
-    fn opened(path: &Path, folder: Option<tempfile::TempDir>) -> Self {
+    fn opened(url: String, folder: Option<tempfile::TempDir>, database: Option<Database>) -> Self {
         let now = Arc::new(AtomicI64::new(START.0));
         let told = Arc::clone(&now);
         let settings = Settings {
-            url: format!("sqlite://{}/mail.db", path.display()),
+            url,
             readers: 2,
             background_seconds: 0,
             clock: Clock::new(move || Timestamp(told.load(Ordering::SeqCst))),
@@ -131,6 +155,7 @@ impl Sqlite {
             runtime,
             now,
             _folder: folder,
+            database,
         }))
     }
 
@@ -165,12 +190,18 @@ pub(crate) async fn ask(store: &Store, request: Request, octets: Option<&[u8]>) 
     Box::pin(store.apply(request, Some(upload))).await
 }
 
-impl Subject for Sqlite {
+impl Subject for Sql {
     fn new() -> Self {
+        if kind() != Kind::Sqlite {
+            let database =
+                recycled().unwrap_or_else(|| Database::fresh(kind()).expect("a database"));
+            return Self::opened(database.url.clone(), None, Some(database));
+        }
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("store");
         save(empty(), &path);
-        Self::opened(&path, Some(folder))
+        let url = format!("sqlite://{}/mail.db", path.display());
+        Self::opened(url, Some(folder), None)
     }
     fn add(&mut self, name: &str, addresses: &[&str], quota: Option<u64>) -> AccountId {
         let user = NewUser {

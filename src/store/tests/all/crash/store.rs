@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use super::disk::{Dice, Disk, Record};
 use super::{ACKS, Acks, check_record, given_folder, quick_folder, recorded, seeds, true_folder};
-use crate::contract::{Driven, Letter, Look, Op, Reference, Sqlite, Subject, random_op};
+use crate::contract::{Driven, Letter, Look, Op, Reference, Sql, Subject, random_op};
 use crate::files::{load, save};
 
 /// Tasks of the workload that has several.
@@ -74,7 +74,7 @@ fn who(task: usize) -> String {
 
 /// The database with its users, before the workload.
 fn prepared(folder: &Path, tasks: usize) {
-    let store = Sqlite::on(folder);
+    let store = Sql::on(folder);
     for task in 0..tasks {
         Driven::with_users(store.clone(), &who(task));
     }
@@ -84,7 +84,7 @@ fn prepared(folder: &Path, tasks: usize) {
 /// Every task does what it does, and says so when the store has said so.
 fn work(folder: &Path, tasks: usize) {
     let acks = Acks::new(folder);
-    let store = Sqlite::on(folder);
+    let store = Sql::on(folder);
     std::thread::scope(|scope| {
         for task in 0..tasks {
             let (store, acks) = (store.clone(), &acks);
@@ -123,7 +123,7 @@ impl Expected {
     }
 
     /// After `done` operations that were acknowledged, the store shows them and at most the next one.
-    fn check(&self, store: &Sqlite, done: usize, crash: &str) {
+    fn check(&self, store: &Sql, done: usize, crash: &str) {
         // From a fresh look both stores number what they see in the same order.
         let mut driven = Driven::of(store.clone(), &self.who);
         let seen = driven.dump();
@@ -185,7 +185,7 @@ fn workload(tasks: usize) {
     let (_kept, folder) = true_folder();
     prepared(&folder, tasks);
     work(&folder, tasks);
-    let store = Sqlite::on(&folder);
+    let store = Sql::on(&folder);
     for task in 0..tasks {
         Expected::of(task).check(&store, OPS, "no crash");
     }
@@ -282,7 +282,7 @@ fn what_was_acknowledged_survives_the_loss_of_power_at_any_moment() {
         image.remove(ACKS);
         save(&image, &folder);
         let crash = format!("seed {seed}, after {until} of {} records", records.len());
-        let store = Sqlite::on(&folder);
+        let store = Sql::on(&folder);
         for (task, expected) in expected.iter().enumerate() {
             expected.check(&store, done[task], &crash);
         }
