@@ -47,7 +47,9 @@ impl Kind {
         }
     }
 
-    fn named(name: &str) -> Option<Self> {
+    /// The kind of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
@@ -131,6 +133,14 @@ impl Database {
     #[must_use]
     pub fn folder(&self) -> PathBuf {
         self.folder.path().to_owned()
+    }
+
+    /// Leaves the database where it is; its URL.
+    #[must_use]
+    pub fn keep(mut self) -> String {
+        self.server = None;
+        self.folder.disable_cleanup(true);
+        self.url.clone()
     }
 
     /// Runs a text on the database itself, past the store: for tests that damage it, or count.

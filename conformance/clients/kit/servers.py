@@ -217,12 +217,13 @@ service lmtp {{
 
 
 class Dbmail(Server):
-    """Our server, from a binary, over SQLite."""
+    """Our server, from a binary, over SQLite, or the database that a URL names."""
 
     name = "dbmail"
 
-    def __init__(self, binary, extra="", **options):
+    def __init__(self, binary, extra="", url=None, **options):
         super().__init__(**options)
+        self.url = url or f"sqlite:{self.folder}/mail.db"
         self.binary = str(pathlib.Path(binary).resolve())
         self.extra = extra
         self.config = self.folder / "dbmail.toml"
@@ -234,7 +235,7 @@ class Dbmail(Server):
     def configure(self):
         """Writes the configuration; a folder that has one already keeps its database."""
         self.config.write_text(f"""[database]
-url = "sqlite:{self.folder}/mail.db"
+url = "{self.url}"
 
 [imap]
 listen = "127.0.0.1:{self.imap}"

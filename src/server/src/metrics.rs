@@ -403,6 +403,29 @@ impl Collector for StoreFigures {
             counters.repeats,
         )?;
         total("store_opaque", "Messages stored whole", counters.opaque)?;
+        total(
+            "store_news_told",
+            "News rows written for other front-ends",
+            counters.news_told,
+        )?;
+        total(
+            "store_news_heard",
+            "News rows of other front-ends that were read",
+            counters.news_heard,
+        )?;
+        total(
+            "store_news_polls",
+            "Looks for news of other front-ends",
+            counters.news_polls,
+        )?;
+        let lag = ConstGauge::new(counters.news_lag_microseconds);
+        let kind = lag.metric_type();
+        lag.encode(encoder.encode_descriptor(
+            "store_news_lag_microseconds",
+            "From the writing of the newest news row heard to its reading, by two clocks",
+            None,
+            kind,
+        )?)?;
         let queued = ConstGauge::new(i64::try_from(counters.queued).unwrap_or(i64::MAX));
         let kind = queued.metric_type();
         queued.encode(encoder.encode_descriptor(

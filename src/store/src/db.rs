@@ -101,6 +101,11 @@ impl<C: Connection> Db<C> {
         self.conn.dialect() == Dialect::Sqlite
     }
 
+    /// Which SQL it speaks.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.conn.dialect()
+    }
+
     /// Statements since the last call.
     pub(crate) const fn take_statements(&mut self) -> u64 {
         std::mem::replace(&mut self.statements, 0)
@@ -203,6 +208,7 @@ impl<C: Connection> Db<C> {
                     self.shared.tally.committed();
                     let touched = std::mem::take(&mut self.touched);
                     self.shared.hub.changed(&touched);
+                    self.shared.news.note(&touched);
                     return Ok(done);
                 }
                 Err(Error::Ids(kind, count)) => self.take_ids(kind, count).await?,

@@ -1,6 +1,6 @@
 //! Who watches which mailbox, in this process. Told after a commit, never before.
 //!
-//! Other front-ends will hear by `news` rows; processes that share an SQLite file are noticed by its data version, and
+//! Other front-ends hear by `news` rows ([`crate::news`]); processes that share an SQLite file are noticed by its data version, and
 //! then everybody is told: a watcher that hears too often asks the log once in vain.
 
 use std::collections::BTreeMap;
@@ -54,6 +54,11 @@ impl Hub {
         for sender in lock(&self.0).values() {
             sender.send_replace(());
         }
+    }
+
+    /// The mailboxes that are watched, ascending.
+    pub(crate) fn watched(&self) -> Vec<MailboxId> {
+        lock(&self.0).keys().copied().collect()
     }
 
     /// Whether anybody watches anything.

@@ -18,6 +18,7 @@ mod engine;
 mod faults;
 mod hub;
 mod migrate;
+mod news;
 mod pack;
 mod settings;
 mod shared;

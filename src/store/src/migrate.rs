@@ -57,6 +57,8 @@ pub(crate) struct Connections {
     pub(crate) committers: Vec<AnyConnection>,
     /// For questions.
     pub(crate) readers: Vec<AnyConnection>,
+    /// Where the doorbell of other front-ends' news is heard.
+    pub(crate) bell: Option<sqlx::postgres::PgConnectOptions>,
 }
 
 /// The place that a URL names.
@@ -173,6 +175,10 @@ pub(crate) async fn open(settings: &Settings) -> Result<Connections, OpenError> 
         writers: all,
         committers: more(committers, true)?,
         readers: more(settings.readers.max(1), false)?,
+        bell: match &place {
+            Place::Postgres(options) => Some((**options).clone()),
+            Place::Sqlite(_) | Place::MySql(_) => None,
+        },
     })
 }
 

@@ -30,6 +30,8 @@ pub struct Settings {
     pub front_end: String,
     /// Pause between two runs of the background work (collecting parts, uploads, identities); 0 for none.
     pub background_seconds: u64,
+    /// Pause between two looks for other front-ends' news, in milliseconds (STORAGE 11).
+    pub poll_milliseconds: u64,
     /// What time it is.
     pub clock: Clock,
 }
@@ -46,6 +48,7 @@ impl Default for Settings {
             repeat_window_bare_seconds: 10 * 60,
             front_end: format!("process {}", std::process::id()),
             background_seconds: 60,
+            poll_milliseconds: 250,
             clock: Clock::system(),
         }
     }

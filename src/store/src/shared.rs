@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::db::backoff;
 use crate::hub::Hub;
+use crate::news::News;
 use crate::settings::{Clock, Settings};
 
 /// Ids taken from the database at a time.
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) ids: Ids,
     pub(crate) hub: Hub,
+    pub(crate) news: News,
     pub(crate) tally: Tally,
     pub(crate) repeat_window_seconds: u64,
     pub(crate) repeat_window_bare_seconds: u64,
@@ -58,6 +60,7 @@ impl Shared {
             clock: settings.clock.clone(),
             ids: Ids::default(),
             hub: Hub::default(),
+            news: News::default(),
             tally: Tally::default(),
             repeat_window_seconds: settings.repeat_window_seconds,
             repeat_window_bare_seconds: settings.repeat_window_bare_seconds,

@@ -22,20 +22,20 @@ use crate::migrate::Connections;
 use crate::shared::{Kind, Shared, lock};
 use crate::sql::Sql;
 use crate::upload::Upload;
-use crate::{AdminError, Applied, Credential, NewUser, OpenError, Settings, User, migrate};
+use crate::{AdminError, Applied, Credential, NewUser, OpenError, Settings, User, migrate, news};
 
 /// Messages linked in one transaction at most (STORAGE 2).
 const BATCH_LINKS_MAX: usize = 32;
 /// Octets of messages linked in one transaction at most.
 const BATCH_BYTES_MAX: u64 = 4 * 1024 * 1024;
-/// How often it is looked whether another process changed the database.
-const POLL: Duration = Duration::from_millis(250);
+/// Shortest pause between two looks for what other processes changed.
+const POLL_MILLISECONDS_MIN: u64 = 10;
 /// Chunks hashed in one go when a staged message is proved: a reader is not held up for longer.
 const HASH_CHUNKS: u64 = 8;
 /// How often a read that met a lock, or lost its connection, is tried again.
 const READ_TRIES_MAX: u32 = 5;
 
-type Future<'a, T> = Pin<Box<dyn std::future::Future<Output = T> + Send + 'a>>;
+pub(crate) type Future<'a, T> = Pin<Box<dyn std::future::Future<Output = T> + Send + 'a>>;
 /// Something to be done on a connection.
 type Job = Box<dyn for<'a> FnOnce(&'a mut Db<AnyConnection>) -> Future<'a, ()> + Send>;
 
@@ -95,6 +95,14 @@ pub struct Counters {
     pub asked: u64,
     /// Deliveries recognised as repeats.
     pub repeats: u64,
+    /// News rows written for other front-ends.
+    pub news_told: u64,
+    /// News rows of other front-ends that were read.
+    pub news_heard: u64,
+    /// Looks for news.
+    pub news_polls: u64,
+    /// Of the newest row heard: microseconds from its writing to its reading, by two clocks.
+    pub news_lag_microseconds: i64,
     /// Messages that did not go together again from their parts: stored whole, or refused when they were staged.
     pub opaque: u64,
 }
@@ -123,9 +131,18 @@ impl Store {
     /// When the database can't be reached, others may read it, or it has another schema version.
     pub async fn open(settings: Settings) -> Result<Self, OpenError> {
         let connections = migrate::open(&settings).await?;
+        let bell = connections.bell.clone();
         let background = Duration::from_secs(settings.background_seconds);
         let inner = Arc::new(Inner::start(Shared::new(&settings), connections)?);
-        tokio::spawn(beside(Arc::downgrade(&inner), background));
+        let poll = Duration::from_millis(settings.poll_milliseconds.max(POLL_MILLISECONDS_MIN));
+        tokio::spawn(beside(Arc::downgrade(&inner), background, poll));
+        if !inner.committers.is_empty() {
+            tokio::spawn(news::tell(Arc::downgrade(&inner)));
+            tokio::spawn(news::hear(Arc::downgrade(&inner), poll));
+            if let Some(options) = bell {
+                tokio::spawn(news::listen(Arc::downgrade(&inner), options));
+            }
+        }
         Ok(Self(inner))
     }
 
@@ -196,6 +213,11 @@ impl Inner {
         let shard = account.0.unsigned_abs().checked_rem(shards);
         let queue = shard.and_then(|n| self.committers.get(usize::try_from(n).ok()?));
         queue.unwrap_or(&self.writer)
+    }
+
+    /// Whether it takes nothing any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.writer.is_closed()
     }
 
     fn stop(&self) {
@@ -356,30 +378,32 @@ pub(crate) async fn link_all<C: Connection>(
 }
 
 /// Beside the running service: hears of other processes' changes, and sweeps.
-async fn beside(store: Weak<Inner>, background: Duration) {
+async fn beside(store: Weak<Inner>, background: Duration, poll: Duration) {
     let mut swept = Instant::now();
     loop {
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(poll).await;
         let Some(inner) = store.upgrade() else { return };
         let sweeps = !background.is_zero() && swept.elapsed() >= background;
         if sweeps {
             swept = Instant::now();
         }
-        if !sweeps && inner.shared.hub.is_empty() {
+        // On a server, news tell what others changed.
+        let looks = inner.committers.is_empty() && !inner.shared.hub.is_empty();
+        if !sweeps && !looks {
             continue;
         }
-        let job: Job = Box::new(move |db| Box::pin(look_around(db, sweeps)));
+        let job: Job = Box::new(move |db| Box::pin(look_around(db, looks, sweeps)));
         if inner.writer.push(Write::Other(job)).is_err() {
             return;
         }
     }
 }
 
-async fn look_around<C: Connection>(db: &mut Db<C>, sweeps: bool) {
+async fn look_around<C: Connection>(db: &mut Db<C>, looks: bool, sweeps: bool) {
     // On the connection that writes the number moves only when somebody else has written.
     match db.connection().foreign_version().await {
         Ok(version) => {
-            if db.shared.foreign_version.swap(version, Ordering::Relaxed) != version {
+            if looks && db.shared.foreign_version.swap(version, Ordering::Relaxed) != version {
                 db.shared.hub.all_changed();
             }
         }
@@ -574,6 +598,10 @@ impl Store {
             retries: read(&tally.retries),
             asked: read(&tally.asked),
             repeats: read(&tally.repeats),
+            news_told: read(&self.0.shared.news.rows_told),
+            news_heard: read(&self.0.shared.news.rows_heard),
+            news_polls: read(&self.0.shared.news.polls),
+            news_lag_microseconds: self.0.shared.news.lag.load(Ordering::Relaxed),
             opaque: read(&tally.opaque),
         }
     }
@@ -625,7 +653,7 @@ async fn read<C: Connection>(db: &mut Db<C>, request: &Request) -> Result<Answer
 
 impl Inner {
     /// Runs a question on a connection that reads.
-    async fn read<T, F>(&self, name: &'static str, ask: F) -> Result<T, Refusal>
+    pub(crate) async fn read<T, F>(&self, name: &'static str, ask: F) -> Result<T, Refusal>
     where
         T: Send + 'static,
         F: for<'a> FnOnce(&'a mut Db<AnyConnection>) -> Future<'a, Result<T, Error>>
@@ -646,7 +674,7 @@ impl Inner {
     }
 
     /// Runs work in a transaction of the connection that writes.
-    async fn write<W>(&self, name: &'static str, work: W) -> Result<W::Done, Refusal>
+    pub(crate) async fn write<W>(&self, name: &'static str, work: W) -> Result<W::Done, Refusal>
     where
         W: Work + Send + 'static,
         W::Done: 'static,

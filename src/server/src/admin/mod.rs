@@ -32,6 +32,9 @@ pub fn settings(config: &Config) -> Settings {
     Settings {
         url: config.database.url.clone(),
         readers: config.database.readers,
+        writers: config.database.writers,
+        committers: config.database.committers,
+        poll_milliseconds: config.database.poll_milliseconds,
         message_bytes_max: config.server.message_size_max,
         repeat_window_seconds: config.lmtp.repeat_window_seconds,
         front_end: format!("{} {}", hostname(config), std::process::id()),
@@ -57,6 +60,8 @@ pub fn hostname(config: &Config) -> String {
 fn settings_of_command(config: &Config) -> Settings {
     Settings {
         readers: 1,
+        writers: 1,
+        committers: 1,
         background_seconds: 0,
         ..settings(config)
     }

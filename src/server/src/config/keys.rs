@@ -175,14 +175,14 @@ pub const KEYS: &[Key] = &[
         name: "url",
         kind: Kind::Url,
         default: "sqlite:./dbmail-data/dbmail.sqlite",
-        doc: "The database: `sqlite:PATH`. The folder is made (mode 0700) when it is missing.",
+        doc: "The database: `sqlite:PATH`, `postgres://USER:PASSWORD@HOST/DATABASE`, or `mysql://USER:PASSWORD@HOST/DATABASE` for MySQL and MariaDB. The folder of a file is made (mode 0700) when it is missing.",
         apply: |c, v| {
-            match v.strip_prefix("sqlite:") {
-                Some("") => return Err("names no file: write sqlite:PATH".to_owned()),
-                Some(_) => {}
-                None => {
+            match v.split_once(':') {
+                Some(("sqlite", "")) => return Err("names no file: write sqlite:PATH".to_owned()),
+                Some(("sqlite" | "postgres" | "postgresql" | "mysql" | "mariadb", _)) => {}
+                Some(_) | None => {
                     return Err(
-                        "is not a database that this version knows: write sqlite:PATH".to_owned(),
+                        "is not a database that this version knows: write sqlite:PATH, postgres://… or mysql://…".to_owned(),
                     );
                 }
             }
@@ -206,9 +206,42 @@ pub const KEYS: &[Key] = &[
         name: "readers",
         kind: Kind::Number,
         default: "4",
-        doc: "How many questions the database answers at the same time, beside the one writer (SQLite).",
+        doc: "How many questions the database answers at the same time, each on a connection of its own.",
         apply: |c, v| {
             c.database.readers = usize::try_from(value::number(v, 1, 64)?).unwrap_or(1);
+            Ok(())
+        },
+    },
+    Key {
+        section: "database",
+        name: "writers",
+        kind: Kind::Number,
+        default: "4",
+        doc: "Connections for changes (STORE, EXPUNGE, CREATE and so on). SQLite has one for everything that writes.",
+        apply: |c, v| {
+            c.database.writers = usize::try_from(value::number(v, 1, 64)?).unwrap_or(1);
+            Ok(())
+        },
+    },
+    Key {
+        section: "database",
+        name: "committers",
+        kind: Kind::Number,
+        default: "4",
+        doc: "Connections that store messages, each for a share of the accounts; what comes for one account at the same time goes in one commit. Not used with SQLite.",
+        apply: |c, v| {
+            c.database.committers = usize::try_from(value::number(v, 1, 64)?).unwrap_or(1);
+            Ok(())
+        },
+    },
+    Key {
+        section: "database",
+        name: "poll_milliseconds",
+        kind: Kind::Number,
+        default: "250",
+        doc: "How often it is looked for what other front-ends on the same database changed. On PostgreSQL they ring a bell besides.",
+        apply: |c, v| {
+            c.database.poll_milliseconds = value::number(v, 10, 60_000)?;
             Ok(())
         },
     },

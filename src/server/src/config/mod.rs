@@ -56,12 +56,18 @@ pub struct Server {
 /// The database.
 #[derive(Clone, Debug, Default)]
 pub struct Database {
-    /// `sqlite:PATH`
+    /// `sqlite:PATH`, `postgres://…`, `mysql://…`
     pub url: String,
     /// Whether `serve` migrates an older schema.
     pub migrate: bool,
     /// Reading connections.
     pub readers: usize,
+    /// Connections for changes.
+    pub writers: usize,
+    /// Connections that store messages.
+    pub committers: usize,
+    /// Pause between two looks for other front-ends' news, in milliseconds.
+    pub poll_milliseconds: u64,
 }
 
 /// IMAP.

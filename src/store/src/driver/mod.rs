@@ -18,7 +18,7 @@ pub(crate) use any::AnyConnection;
 #[cfg(test)]
 pub(crate) use faulty::{Fault, Faulty};
 pub(crate) use mysql::options as mysql_options;
-pub(crate) use postgres::options as postgres_options;
+pub(crate) use postgres::{listen, options as postgres_options};
 pub(crate) use run::{Queue, block_on};
 pub(crate) use server::Server;
 pub(crate) use sqlite::{Sqlite, SqliteFile};

@@ -50,24 +50,39 @@ impl Server<Postgres> {
         })
         .await
     }
+}
 
-    #[allow(dead_code)]
-    /// Calls `heard` whenever another front-end rang the bell; ends when the connection is lost.
-    pub(crate) async fn listen(
-        options: &PgConnectOptions,
-        channel: &str,
-        heard: impl Fn() + Send,
-    ) -> Result<(), sqlx::Error> {
-        let pool = sqlx::postgres::PgPoolOptions::new()
-            .max_connections(1)
-            .connect_lazy_with(options.clone());
-        let mut listener = PgListener::connect_with(&pool).await?;
-        listener.listen(channel).await?;
-        heard();
-        while listener.try_recv().await?.is_some() {
-            heard();
+/// How long a listener waits for the bell before it looks whether it is still wanted.
+const LISTEN_SECONDS: u64 = 5;
+
+/// Listens on a channel, and calls `heard` with what was sent there; with nothing when some may have been missed. Ends when
+/// it is not wanted any more.
+///
+/// # Errors
+/// `Lost` when the connection broke.
+pub(crate) async fn listen(
+    options: &PgConnectOptions,
+    channel: &str,
+    heard: impl Fn(&str),
+    unwanted: impl Fn() -> bool,
+) -> Result<(), Failure> {
+    let lost = |error: sqlx::Error| Failure::Lost(error.to_string());
+    let pool = sqlx::postgres::PgPoolOptions::new()
+        .max_connections(1)
+        .connect_lazy_with(options.clone());
+    let mut listener = PgListener::connect_with(&pool).await.map_err(lost)?;
+    listener.listen(channel).await.map_err(lost)?;
+    heard("");
+    loop {
+        let patience = std::time::Duration::from_secs(LISTEN_SECONDS);
+        match tokio::time::timeout(patience, listener.try_recv()).await {
+            Ok(Ok(Some(notice))) => heard(notice.payload()),
+            // It is connected again; what was sent meanwhile is lost.
+            Ok(Ok(None)) => heard(""),
+            Ok(Err(error)) => return Err(lost(error)),
+            Err(_) if unwanted() => return Ok(()),
+            Err(_) => {}
         }
-        Ok(())
     }
 }
 

@@ -51,6 +51,14 @@ impl Entry {
     }
 }
 
+impl<C: Connection> Db<C> {
+    /// The MODSEQ of a mailbox; 0 when it is no more.
+    pub(crate) async fn modseq(&mut self, mailbox: MailboxId) -> Result<i64, Failure> {
+        let mut rows = self.query(Sql::StateRead, &values![mailbox.0]).await?;
+        rows.first().map_or(Ok(0), |row| row.int(0))
+    }
+}
+
 /// What a code of the log is to a session.
 fn kind(code: i64) -> Result<ChangeKind, Failure> {
     match code {

@@ -14,6 +14,7 @@ mod flags;
 mod link;
 mod log;
 mod mailbox;
+mod news;
 mod open;
 mod read;
 mod stage;
@@ -22,6 +23,7 @@ pub(crate) use account::{Admin, AdminDone};
 pub(crate) use background::sweep;
 pub(crate) use change::{Change, Claim, NextId};
 pub(crate) use link::{Link, LinkBatch, LinkKind};
+pub(crate) use news::{Changed, REGISTER_SECONDS, Register, Tell, Told};
 pub(crate) use stage::{Stage, StagedChunk, StagedPart, Unstage};
 
 use dbmail_core::store::{MailboxName, Uid, UidSet};

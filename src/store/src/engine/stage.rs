@@ -112,7 +112,7 @@ impl Work for Unstage {
 
 impl<C: Connection> Db<C> {
     /// Our row among the front-ends; whether it had to be made.
-    async fn front_end(&mut self, now: Timestamp) -> Result<(i64, bool), Error> {
+    pub(super) async fn front_end(&mut self, now: Timestamp) -> Result<(i64, bool), Error> {
         use std::sync::atomic::Ordering::Relaxed;
         let lease = now.plus_seconds(LEASE_SECONDS).0;
         let known = self.shared.front_end.load(Relaxed);

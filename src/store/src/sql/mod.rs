@@ -121,6 +121,7 @@ const FILES: &[&str] = &[
     include_str!("statements/delivery.sql"),
     include_str!("statements/mailbox.sql"),
     include_str!("statements/message.sql"),
+    include_str!("statements/news.sql"),
     include_str!("statements/state.sql"),
     include_str!("statements/system.sql"),
 ];
