@@ -16,8 +16,11 @@ const MANY_ROWS_MAX: usize = 1_000;
 const MANY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How often a transaction is run again that met a lock, a deadlock or a serialisation failure (STORAGE 4).
 const TRIES_MAX: u32 = 5;
-/// How often the database is asked whether a commit happened.
-const ASK_TRIES_MAX: u32 = 5;
+/// How often the database is asked whether a commit happened: a server that restarts is back within these twenty seconds or
+/// so, and who waits for a reply is still there.
+pub(crate) const ASK_TRIES_MAX: u32 = 24;
+/// Longest pause between two such questions.
+const ASK_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Why a transaction stopped.
 #[derive(Debug)]
@@ -278,7 +281,8 @@ impl<C: Connection> Db<C> {
                 Ok(there) => return Ok(there),
                 Err(error) => tracing::warn!(%error, "could not ask whether a commit happened"),
             }
-            self.conn.pause(self.shared.jitter(tries)).await;
+            let pause = self.shared.jitter(tries) + Duration::from_millis(200) * tries;
+            self.conn.pause(pause.min(ASK_PAUSE_MAX)).await;
         }
         Err(Refusal::OutcomeUnknown.into())
     }

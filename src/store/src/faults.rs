@@ -12,7 +12,7 @@ use dbmail_core::store::{
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-use crate::db::{Db, Error, refusal};
+use crate::db::{ASK_TRIES_MAX, Db, Error, refusal};
 use crate::driver::{Fault, Faulty, Sqlite, SqliteFile, block_on, values};
 use crate::engine::{Admin, AdminDone, Change, Link, LinkKind};
 use crate::migrate;
@@ -239,7 +239,7 @@ fn a_lost_commit_of_an_account_is_asked_about_in_its_log() {
 #[test]
 fn when_nobody_can_be_asked_the_outcome_is_unknown() {
     let mut faults = vec![Fault::LostAfter];
-    faults.extend([Fault::NoConnection; 5]);
+    faults.extend([Fault::NoConnection; ASK_TRIES_MAX as usize]);
     let mut world = World::new(&faults);
     let flag = world.flag();
     assert_eq!(world.change(flag), Err(Refusal::OutcomeUnknown));
@@ -262,7 +262,7 @@ fn a_database_that_comes_back_in_time_is_asked() {
 #[test]
 fn a_repeat_after_an_unknown_outcome_is_recognised() {
     let mut faults = vec![Fault::LostAfter];
-    faults.extend([Fault::NoConnection; 5]);
+    faults.extend([Fault::NoConnection; ASK_TRIES_MAX as usize]);
     let mut world = World::new(&faults);
     let text = "Received: x\r\n\r\ntext";
     let replies = world.link(vec![world.delivery(text)]);

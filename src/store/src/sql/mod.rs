@@ -219,4 +219,51 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn every_statement_is_one_that_each_server_takes() {
+        use dbmail_testcontainers::{Database, Kind, kinds_at_hand};
+        use sqlx::{AssertSqlSafe, Connection, Executor, SqlSafeStr};
+        for kind in kinds_at_hand() {
+            if kind == Kind::Sqlite {
+                continue;
+            }
+            let database = Database::fresh(kind).unwrap();
+            let settings = crate::Settings {
+                url: database.url.clone(),
+                ..crate::Settings::default()
+            };
+            let runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = { runtime }.enable_all().build().unwrap();
+            runtime.block_on(async {
+                crate::migrate::migrate(&settings, false).await.unwrap();
+                let dialect = if kind == Kind::Postgres {
+                    Dialect::Postgres
+                } else {
+                    Dialect::MySql
+                };
+                let mut texts = Vec::new();
+                for (sql, name) in Sql::ALL {
+                    let rendered = sql.rendered(dialect);
+                    let many = rendered.many.as_ref().map(|many| many.text(1));
+                    let steps = rendered.steps.iter().map(|step| step.text);
+                    texts.extend(steps.chain(many).map(|text| (*name, text)));
+                }
+                let refused = |name, error| panic!("{name} on {}: {error}", kind.name());
+                if kind == Kind::Postgres {
+                    let mut link = sqlx::PgConnection::connect(&database.url).await.unwrap();
+                    for (name, text) in texts {
+                        let prepared = link.prepare(AssertSqlSafe(text).into_sql_str()).await;
+                        prepared.map_or_else(|error| refused(name, error), drop);
+                    }
+                } else {
+                    let mut link = sqlx::MySqlConnection::connect(&database.url).await.unwrap();
+                    for (name, text) in texts {
+                        let prepared = link.prepare(AssertSqlSafe(text).into_sql_str()).await;
+                        prepared.map_or_else(|error| refused(name, error), drop);
+                    }
+                }
+            });
+        }
+    }
 }

@@ -12,7 +12,7 @@ use dbmail_store::{AdminError, NewUser, OpenError, Settings, Store};
 use dbmail_testcontainers::Kind;
 use tempfile::TempDir;
 
-use super::world::{World, everything, flags, name, on_each, user};
+use super::world::{World, everything, flags, kind, name, on_each, user};
 
 fn settings(folder: &TempDir) -> Settings {
     let url = format!("sqlite://{}", folder.path().join("mail.db").display());

@@ -5,6 +5,7 @@ mod contract;
 mod crash;
 mod files;
 mod life;
+mod outage;
 mod together;
 mod uploads;
 mod world;
