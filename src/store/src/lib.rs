@@ -20,6 +20,7 @@ mod hub;
 mod migrate;
 mod news;
 mod pack;
+mod server_settings;
 mod settings;
 mod shared;
 mod sql;

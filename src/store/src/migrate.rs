@@ -8,6 +8,7 @@ use crate::driver::{
     AnyConnection, Begin, Connection, Failure, Row, Server, Sqlite, SqliteFile, mysql_options,
     postgres_options, values,
 };
+use crate::server_settings;
 use crate::settings::{Applied, OpenError, Settings};
 use crate::sql::{Dialect, Sql};
 
@@ -164,6 +165,11 @@ pub(crate) async fn open(settings: &Settings) -> Result<Connections, OpenError> 
     let mut first = place.connection(true).map_err(|f| place.refused(f))?;
     let applied = applied(&mut first, &place).await?;
     check(&applied, first.dialect())?;
+    let server = server_settings::read(&mut first).await;
+    let server = server.map_err(|f| place.refused(f))?;
+    for warning in server_settings::judge(first.dialect(), &server)? {
+        tracing::warn!("{warning}");
+    }
     let more = |count: usize, writes: bool| {
         let made = (0..count).map(|_| place.connection(writes));
         made.collect::<Result<Vec<_>, _>>()

@@ -125,6 +125,9 @@ pub enum OpenError {
     /// The database can't be reached; why.
     #[error("the database can't be opened: {0}")]
     Unreachable(String),
+    /// The database server can't be used as it is.
+    #[error("the database server can't be used: {0}")]
+    Server(String),
     /// Others may read the mail; how.
     #[error("the database is not safe from others: {0}")]
     Insecure(String),

@@ -104,6 +104,7 @@ pub fn open_failure(config: &Config, error: &OpenError) -> Failure {
         | OpenError::Empty
         | OpenError::NotOurs(_)
         | OpenError::Insecure(_)
+        | OpenError::Server(_)
         | OpenError::Changed { .. } => Exit::Unavailable,
     };
     let url = masked_url(&config.database.url);

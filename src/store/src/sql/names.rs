@@ -125,4 +125,5 @@ statements! {
     SchemaStep,
     Alive,
     Tables,
+    ServerSettings,
 }

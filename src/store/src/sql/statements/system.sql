@@ -29,3 +29,13 @@ SELECT CAST(table_name AS varchar(64)) FROM information_schema.tables WHERE tabl
 SELECT name FROM sqlite_master WHERE type = 'table'
 -- dialect: mysql
 SELECT CAST(table_name AS char(64)) FROM information_schema.tables WHERE table_schema = database()
+
+-- What a server is and how it is set, as far as promises hang on it.
+-- statement: ServerSettings ()
+SELECT holder, holder FROM schema_lease WHERE id = 0
+-- dialect: postgres
+SELECT name, setting FROM pg_settings
+WHERE name IN ('server_version_num', 'fsync', 'full_page_writes', 'synchronous_commit')
+-- dialect: mysql
+SHOW GLOBAL VARIABLES WHERE Variable_name IN
+    ('version', 'innodb_flush_log_at_trx_commit', 'innodb_doublewrite', 'log_bin', 'sync_binlog', 'binlog_format')
