@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dbmail_core::store::{
-    AccountId, Answer, FetchItems, FlagChange, Flags, MailboxName, Outcome, Recipient, Refusal,
-    Request, SystemFlags, Timestamp, Uid, UidSet, UploadId,
+    AccountId, Answer, FetchItems, FlagChange, Flags, MailboxId, MailboxName, Outcome, Recipient,
+    Refusal, Request, SystemFlags, Timestamp, Uid, UidSet, UploadId,
 };
 use dbmail_store::{NewUser, Settings, Store};
 use dbmail_testcontainers::{Database, Kind, Server, kinds_at_hand};
@@ -56,14 +56,12 @@ async fn deliver(store: &Store, account: AccountId, text: &str) -> Result<Uid, R
     }
 }
 
-async fn work(store: Store, account: AccountId, task: u32, stop: Arc<AtomicBool>) -> Told {
-    let status = Request::Status {
-        account,
-        name: MailboxName::inbox(),
-    };
-    let Ok(Answer::Status(inbox)) = store.apply(status, None).await else {
-        panic!("no INBOX");
-    };
+async fn work(
+    store: Store,
+    (account, inbox): (AccountId, MailboxId),
+    task: u32,
+    stop: Arc<AtomicBool>,
+) -> Told {
     let mut told = Told::default();
     let mut n = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -82,7 +80,7 @@ async fn work(store: Store, account: AccountId, task: u32, stop: Arc<AtomicBool>
         };
         assert!(told.stored.insert(text, uid).is_none());
         let flag = Request::Store {
-            mailbox: inbox.id,
+            mailbox: inbox,
             uids: UidSet::range(uid, uid),
             how: FlagChange::Add,
             flags: Flags {
@@ -117,11 +115,19 @@ async fn survive(server: Arc<Server>, url: String) {
         quota_bytes: None,
     };
     let account = store.user_add(alice).await.expect("a user");
+    let status = Request::Status {
+        account,
+        name: MailboxName::inbox(),
+    };
+    let Ok(Answer::Status(inbox)) = store.apply(status, None).await else {
+        panic!("no INBOX");
+    };
+    let inbox = inbox.id;
     let stop = Arc::new(AtomicBool::new(false));
     let tasks: Vec<_> = (0..TASKS)
         .map(|task| {
             let of = if task % 2 == 0 { &store } else { &other };
-            tokio::spawn(work(of.clone(), account, task, Arc::clone(&stop)))
+            tokio::spawn(work(of.clone(), (account, inbox), task, Arc::clone(&stop)))
         })
         .collect();
     let unready = {
