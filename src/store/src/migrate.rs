@@ -22,9 +22,9 @@ macro_rules! migrations {
     };
 }
 
-const SQLITE: &[Migration] = migrations!("sqlite": 1 "0001_mail.sql");
-const POSTGRES: &[Migration] = migrations!("postgres": 1 "0001_mail.sql");
-const MYSQL: &[Migration] = migrations!("mysql": 1 "0001_mail.sql");
+const SQLITE: &[Migration] = migrations!("sqlite": 1 "0001_mail.sql", 2 "0002_views.sql");
+const POSTGRES: &[Migration] = migrations!("postgres": 1 "0001_mail.sql", 2 "0002_views.sql");
+const MYSQL: &[Migration] = migrations!("mysql": 1 "0001_mail.sql", 2 "0002_views.sql");
 
 /// Newest version known.
 const NEWEST: i64 = SQLITE.len() as i64;

@@ -8,4 +8,5 @@ mod life;
 mod outage;
 mod together;
 mod uploads;
+mod views;
 mod world;

@@ -226,6 +226,15 @@ impl World {
         octets
     }
 
+    /// Runs a text on the database itself, past the store.
+    pub(crate) fn execute(&self, sql: &str) {
+        if self.database.kind != Kind::Sqlite {
+            return self.database.run(sql).expect(sql);
+        }
+        let database = rusqlite::Connection::open(self.path()).expect("the database");
+        database.execute_batch(sql).expect(sql);
+    }
+
     /// How many rows a table has.
     pub(crate) fn count(&self, table: &str) -> i64 {
         let sql = format!("SELECT count(*) FROM {table}");
