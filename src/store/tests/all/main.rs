@@ -3,9 +3,11 @@
 mod budget;
 mod contract;
 mod crash;
+mod ddl;
 mod files;
 mod life;
 mod outage;
+mod schema;
 mod together;
 mod uploads;
 mod views;

@@ -59,7 +59,8 @@ async fn busy() -> World {
         ..Flags::default()
     };
     store(&world, third, deleted).await;
-    let marked = "v1_mailboxes WHERE mailbox_name = 'INBOX' AND messages = 3 AND marked_deleted = 1";
+    let marked =
+        "v1_mailboxes WHERE mailbox_name = 'INBOX' AND messages = 3 AND marked_deleted = 1";
     assert_eq!(world.count(marked), 1);
     let expunge = Request::Expunge {
         mailbox: world.status("INBOX").await.id,
@@ -74,23 +75,68 @@ fn the_views_tell_what_was_done() {
     on_each(async || {
         let world = busy().await;
         for (from, rows) in [
-            ("v1_mailboxes WHERE user_name = 'alice' AND user_enabled = 1", 6),
-            ("v1_mailboxes WHERE mailbox_name = 'Junk' AND for_junk = 1 AND for_sent = 0", 1),
+            (
+                "v1_mailboxes WHERE user_name = 'alice' AND user_enabled = 1",
+                6,
+            ),
+            (
+                "v1_mailboxes WHERE mailbox_name = 'Junk' AND for_junk = 1 AND for_sent = 0",
+                1,
+            ),
             ("v1_mailboxes WHERE mailbox_name = 'Old'", 0),
-            ("v1_messages WHERE mailbox_name = 'INBOX' AND user_name = 'alice'", 2),
-            ("v1_messages WHERE seen = 1 AND draft = 1 AND answered + flagged + deleted = 0", 1),
+            (
+                "v1_messages WHERE mailbox_name = 'INBOX' AND user_name = 'alice'",
+                2,
+            ),
+            (
+                "v1_messages WHERE seen = 1 AND draft = 1 AND answered + flagged + deleted = 0",
+                1,
+            ),
             ("v1_messages WHERE msg_uid = 2 AND seen + draft = 0", 1),
-            ("v1_messages WHERE internal_date IS NULL OR saved_date IS NULL", 0),
-            ("(SELECT DISTINCT part_id FROM v1_parts WHERE finished = 1) x", 1),
-            ("v1_parts WHERE user_name = 'alice' AND part_size > 50000 AND packed_size < part_size", 2),
-            ("v1_addresses WHERE address = 'alice@example.org' AND user_name = 'alice' AND enabled = 1", 1),
-            ("v1_changes WHERE change_of = 'user' AND what = 'mailbox deleted' AND mailbox_name = 'Old'", 1),
-            ("v1_changes WHERE what = 'messages arrived' AND mailbox_name = 'INBOX'", 3),
-            ("v1_changes WHERE what = 'flags changed' AND flags_set = 'Seen Draft' AND flags_cleared IS NULL", 1),
-            ("v1_changes WHERE what = 'flags changed' AND flags_set = 'Deleted' AND every_uid = 1", 1),
-            ("v1_changes WHERE what = 'keyword set' AND keyword = 'Work'", 1),
-            ("v1_changes WHERE what = 'messages gone' AND low_uid = 3 AND high_uid = 3", 1),
-            ("v1_changes WHERE what = 'something newer' OR done_date IS NULL", 0),
+            (
+                "v1_messages WHERE internal_date IS NULL OR saved_date IS NULL",
+                0,
+            ),
+            (
+                "(SELECT DISTINCT part_id FROM v1_parts WHERE finished = 1) x",
+                1,
+            ),
+            (
+                "v1_parts WHERE user_name = 'alice' AND part_size > 50000 AND packed_size < part_size",
+                2,
+            ),
+            (
+                "v1_addresses WHERE address = 'alice@example.org' AND user_name = 'alice' AND enabled = 1",
+                1,
+            ),
+            (
+                "v1_changes WHERE change_of = 'user' AND what = 'mailbox deleted' AND mailbox_name = 'Old'",
+                1,
+            ),
+            (
+                "v1_changes WHERE what = 'messages arrived' AND mailbox_name = 'INBOX'",
+                3,
+            ),
+            (
+                "v1_changes WHERE what = 'flags changed' AND flags_set = 'Seen Draft' AND flags_cleared IS NULL",
+                1,
+            ),
+            (
+                "v1_changes WHERE what = 'flags changed' AND flags_set = 'Deleted' AND every_uid = 1",
+                1,
+            ),
+            (
+                "v1_changes WHERE what = 'keyword set' AND keyword = 'Work'",
+                1,
+            ),
+            (
+                "v1_changes WHERE what = 'messages gone' AND low_uid = 3 AND high_uid = 3",
+                1,
+            ),
+            (
+                "v1_changes WHERE what = 'something newer' OR done_date IS NULL",
+                0,
+            ),
         ] {
             assert_eq!(world.count(from), rows, "{from} on {}", kind().name());
         }
