@@ -78,6 +78,16 @@ Examples:
 
 Exit codes: 67 nobody has this address, 65 the message can't be accepted, 75 try again later.")]
     Deliver(admin::Deliver),
+    /// After an older state of the database was restored: new UIDVALIDITYs and ids
+    ///
+    /// Clients hold UIDs and ids of the state that is lost; the restored one would give them to other messages. Run this
+    /// once after restoring, before `dbmail serve`. It shows what it will do and asks.
+    #[command(after_help = "\
+Examples:
+  dbmail restored --plan
+  dbmail restored --yes
+  dbmail restored --yes --since 2026-11-26T09:30:00Z     go on with a run that broke off")]
+    Restored(admin::Restored),
 }
 
 /// What may be done with users.
@@ -248,6 +258,7 @@ async fn command(command: Command, loaded: Loaded) -> Result<(), Failure> {
             confirmation,
         }) => admin::mailbox_delete(config, &user, &name, confirmation).await,
         Command::Deliver(deliver) => admin::deliver(config, deliver).await,
+        Command::Restored(what) => admin::restored(config, what).await,
     }
 }
 
@@ -275,6 +286,8 @@ mod tests {
             "dbmail user delete a --yes",
             "dbmail mailbox create a Work/2026",
             "dbmail deliver a@b --mailbox M --from c@d --raw",
+            "dbmail restored --plan --json",
+            "dbmail restored --yes --since 2026-11-26T09:30:00Z",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
@@ -285,6 +298,7 @@ mod tests {
             "dbmail user add a@b --password-stdin --quota 1X",
             "dbmail user passwd a",
             "dbmail mailbox create a",
+            "dbmail restored --since yesterday",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -20,6 +20,7 @@ mod hub;
 mod migrate;
 mod news;
 mod pack;
+mod restored;
 mod server_settings;
 mod settings;
 mod shared;
@@ -30,6 +31,7 @@ mod upload;
 
 pub use account::{AdminError, Credential, NewUser, User};
 pub use hub::Watch;
+pub use restored::RestoredPlan;
 pub use settings::{Applied, Clock, OpenError, Settings};
 pub use store::{Counters, RequestCount, Store};
 pub use upload::Upload;

@@ -117,6 +117,10 @@ impl Ids {
         *next = after;
         Some(first)
     }
+    /// Forgets what is in hand.
+    pub(crate) fn forget(&self) {
+        lock(&self.0).clear();
+    }
     /// How many to take from the database for `count`.
     pub(crate) fn block(&self, count: u32) -> u32 {
         count.max(ID_BLOCK)

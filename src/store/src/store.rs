@@ -41,7 +41,7 @@ type Job = Box<dyn for<'a> FnOnce(&'a mut Db<AnyConnection>) -> Future<'a, ()> +
 
 /// A store of mail. Clones are the same store.
 #[derive(Clone)]
-pub struct Store(Arc<Inner>);
+pub struct Store(pub(crate) Arc<Inner>);
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

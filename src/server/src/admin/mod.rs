@@ -3,6 +3,7 @@
 mod deliver;
 mod lmtp;
 mod mailbox;
+mod restored;
 mod user;
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _, Write};
@@ -15,6 +16,7 @@ use dbmail_store::{AdminError, OpenError, Settings, Store};
 pub use deliver::{Deliver, deliver};
 pub use lmtp::{Delivered, Piece, send};
 pub use mailbox::{mailbox_create, mailbox_delete, mailbox_list};
+pub use restored::{Restored, restored};
 pub use user::{
     UserAdd, new_user, user_add, user_delete, user_enable, user_list, user_password, user_show,
 };

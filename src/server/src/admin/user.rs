@@ -75,7 +75,7 @@ impl<'a> From<&'a User> for Shown<'a> {
 }
 
 /// RFC 3339, whole seconds.
-fn time(at: Timestamp) -> String {
+pub(super) fn time(at: Timestamp) -> String {
     jiff::Timestamp::from_microsecond(at.0)
         .map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
         .unwrap_or_default()

@@ -2,7 +2,7 @@
 
 use dbmail_core::limits::MAILBOXES_MAX;
 use dbmail_core::store::{
-    AccountId, Answer, MailboxId, MailboxName, ModSeq, Refusal, SpecialUse, Uid, UidSet,
+    AccountId, Answer, MailboxId, MailboxName, ModSeq, Refusal, SpecialUse, Timestamp, Uid, UidSet,
 };
 
 use super::name_key;
@@ -15,6 +15,9 @@ use crate::sql::Sql;
 const TOO_MANY: Refusal = Refusal::Limit("the account has too many mailboxes");
 const TOO_MANY_NAMES: Refusal = Refusal::Limit("the account has too many subscriptions");
 const NO_VALIDITY: Refusal = Refusal::Limit("the account's UIDVALIDITY is used up");
+/// UIDVALIDITYs passed over when a state that is lost may have given some: more than an account may have mailboxes, and
+/// seldom needed, because the counter is set beyond the present second, which it reaches only at a mailbox a second.
+const VALIDITIES_PASSED: i64 = 65_536;
 /// Octets of an account's log entry beside its version octet.
 const DETAIL_BYTES_MAX: usize = 1_899;
 
@@ -27,6 +30,7 @@ pub(super) enum Event {
     Subscribed = 4,
     Unsubscribed = 5,
     Account = 9,
+    Renewed = 11,
 }
 
 /// A mailbox among its account's.
@@ -72,6 +76,25 @@ impl Tree {
         } else {
             Ok(())
         }
+    }
+
+    /// A new UIDVALIDITY for each mailbox, beyond any that a state which is lost may have given.
+    pub(super) fn renew(&mut self, now: Timestamp) -> Result<Vec<(MailboxId, i64)>, Refusal> {
+        let passed = self.next_validity + self.taken + VALIDITIES_PASSED;
+        let first = passed.max(now.0 / 1_000_000 + 1);
+        let end = first + self.mailboxes.len() as i64;
+        if end - 1 > i64::from(u32::MAX) {
+            return Err(NO_VALIDITY);
+        }
+        self.taken = end - self.next_validity;
+        let ids = self.mailboxes.iter().map(|mailbox| mailbox.id);
+        let renewed = ids.zip(first..).collect();
+        self.events.push((Event::Renewed, None, String::new()));
+        for mailbox in &self.mailboxes {
+            let name = mailbox.name.as_str().to_owned();
+            self.events.push((Event::Renewed, Some(mailbox.id), name));
+        }
+        Ok(renewed)
     }
 }
 

@@ -17,6 +17,7 @@ mod mailbox;
 mod news;
 mod open;
 mod read;
+mod restored;
 mod stage;
 
 pub(crate) use account::{Admin, AdminDone};
@@ -24,6 +25,7 @@ pub(crate) use background::sweep;
 pub(crate) use change::{Change, Claim, NextId};
 pub(crate) use link::{Link, LinkBatch, LinkKind};
 pub(crate) use news::{Changed, REGISTER_SECONDS, Register, Tell, Told};
+pub(crate) use restored::{PassIds, Planned, Renew};
 pub(crate) use stage::{Stage, StagedChunk, StagedPart, Unstage};
 
 use dbmail_core::store::{MailboxName, Uid, UidSet};

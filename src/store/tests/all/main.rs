@@ -7,6 +7,7 @@ mod ddl;
 mod files;
 mod life;
 mod outage;
+mod restored;
 mod schema;
 mod together;
 mod uploads;

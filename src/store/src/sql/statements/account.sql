@@ -86,6 +86,20 @@ VALUES (:account, :modseq, :piece, :kind, :mailbox, :detail, :change_id, :done_b
 SELECT count(*) FROM account_log
 WHERE account = :account AND modseq = :modseq AND change_id = :change_id
 
+-- After an older state was restored. Kind 11: renewed.
+
+-- statement: RestoredPage (after, since, row_count)
+SELECT c.id, c.name,
+       (SELECT count(*) FROM mailbox m WHERE m.account = c.id AND m.deleted_at IS NULL),
+       (SELECT count(*) FROM account_log l WHERE l.account = c.id AND l.kind = 11 AND l.done_at >= :since)
+FROM account c WHERE c.id > :after ORDER BY c.id FETCH FIRST :row_count ROWS ONLY
+
+-- statement: AccountRenewed (account, since)
+SELECT count(*) FROM account_log WHERE account = :account AND kind = 11 AND done_at >= :since
+
+-- statement: MailboxRenew (mailbox, uidvalidity)
+UPDATE mailbox SET uidvalidity = :uidvalidity WHERE id = :mailbox
+
 -- What ends a user, after his mailboxes are gone.
 
 -- statement: AccountLogDelete (account)

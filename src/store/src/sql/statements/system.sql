@@ -7,6 +7,9 @@ UPDATE id_block SET next_id = next_id + :id_count WHERE kind = :kind
 -- then
 SELECT next_id FROM id_block WHERE kind = :kind
 
+-- statement: IdsPass (id_count)
+UPDATE id_block SET next_id = next_id + :id_count
+
 -- statement: FrontEndInsert (id, name: text, started_at, lease_end)
 INSERT INTO front_end (id, name, started_at, lease_end) VALUES (:id, :name, :started_at, :lease_end)
 
