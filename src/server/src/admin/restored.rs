@@ -24,6 +24,7 @@ pub struct Restored {
     /// As JSON, an object
     #[arg(long)]
     pub json: bool,
+    /// Whether to ask
     #[command(flatten)]
     pub confirmation: Confirmation,
 }
