@@ -218,6 +218,30 @@ fn a_taken_port_is_told_in_one_sentence() {
 }
 
 #[test]
+fn after_a_restore_the_plan_is_shown_and_nothing_done_without_a_yes() {
+    let place = place("");
+    place.ok(&["user", "add", "anna@example.org", "--no-password"], "");
+    let list = ["mailbox", "list", "anna@example.org", "--json"];
+    let before = place.ok(&list, "");
+    let plan = place.ok(&["restored", "--plan"], "");
+    assert!(plan.contains("6 mailboxes of 1 users"), "{plan}");
+    let said = place.fails(&["restored"], "", 77);
+    assert!(said.contains("--yes"), "{said}");
+    assert_eq!(place.ok(&list, ""), before);
+    let said = place.ok(&["restored", "--yes"], "");
+    let since = said.split("--since ").nth(1).unwrap();
+    let since = since.lines().next().unwrap();
+    let after = place.ok(&list, "");
+    assert_ne!(after, before);
+    let said = place.ok(&["restored", "--yes", "--json", "--since", since], "");
+    assert!(
+        said.contains("\"users\": 0") && said.contains("\"users_done_before\": 1"),
+        "{said}"
+    );
+    assert_eq!(place.ok(&list, ""), after);
+}
+
+#[test]
 fn without_a_database_commands_say_how_to_make_one() {
     let place = place("");
     let said = place.fails(&["user", "list"], "", 69);
