@@ -7,7 +7,7 @@ use std::time::Duration;
 use dbmail_core::store::{AccountId, MailboxId, ModSeq, Refusal, Timestamp};
 
 use crate::driver::{Begin, Connection, Failure, Rows, Value, values};
-use crate::shared::{Kind, Shared};
+use crate::shared::{CounterLock, Kind, Shared};
 use crate::sql::{Dialect, Lock, Rendered, Sql};
 
 /// Rows of one execute-many: bounds a statement's time and what it sends.
@@ -75,6 +75,7 @@ pub(crate) struct Db<C> {
     witness: Option<Witness>,
     change_id: Option<i64>,
     touched: Vec<MailboxId>,
+    touched_accounts: Vec<AccountId>,
     writing: bool,
     /// What the transaction has locked, to assert the order.
     locks: Vec<(Lock, i64)>,
@@ -89,6 +90,7 @@ impl<C: Connection> Db<C> {
             witness: None,
             change_id: None,
             touched: Vec::new(),
+            touched_accounts: Vec::new(),
             writing: false,
             locks: Vec::new(),
         }
@@ -139,14 +141,20 @@ impl<C: Connection> Db<C> {
     ) -> Result<Rows, Failure> {
         let statement = self.prepare(sql);
         self.locking(statement, values.first());
-        self.conn.query(statement, values, octets_max).await
+        let waits = self.waiting(statement);
+        let rows = self.conn.query(statement, values, octets_max).await;
+        drop(waits);
+        rows
     }
 
     /// Runs a statement; how many rows it touched.
     pub(crate) async fn execute(&mut self, sql: Sql, values: &[Value]) -> Result<u64, Failure> {
         let statement = self.prepare(sql);
         self.locking(statement, values.first());
-        self.conn.execute(statement, values).await
+        let waits = self.waiting(statement);
+        let touched = self.conn.execute(statement, values).await;
+        drop(waits);
+        touched
     }
 
     /// Runs a statement for each row, in batches; how many rows were touched in all.
@@ -162,10 +170,18 @@ impl<C: Connection> Db<C> {
             for row in &rows {
                 self.locking(statement, row.first());
             }
+            let waits = self.waiting(statement);
             touched += self.conn.execute_many(statement, &rows).await?;
+            drop(waits);
             rows = rest;
         }
         Ok(touched)
+    }
+
+    /// Others may hold the counter row that the statement locks.
+    fn waiting(&self, statement: &'static Rendered) -> Option<CounterLock> {
+        let locks = self.writing && statement.lock == Some(Lock::Counter);
+        locks.then(|| CounterLock::new(&self.shared))
     }
 
     /// Asserts the lock order (STORAGE 6) where assertions are on.
@@ -211,7 +227,8 @@ impl<C: Connection> Db<C> {
                     self.shared.tally.committed();
                     let touched = std::mem::take(&mut self.touched);
                     self.shared.hub.changed(&touched);
-                    self.shared.news.note(&touched);
+                    let accounts = std::mem::take(&mut self.touched_accounts);
+                    self.shared.news.note(&touched, &accounts);
                     return Ok(done);
                 }
                 Err(Error::Ids(kind, count)) => self.take_ids(kind, count).await?,
@@ -240,6 +257,7 @@ impl<C: Connection> Db<C> {
         self.witness = None;
         self.change_id = None;
         self.touched.clear();
+        self.touched_accounts.clear();
         self.locks.clear();
         self.conn.begin(Begin::Write).await?;
         self.writing = true;
@@ -360,6 +378,13 @@ impl<C: Connection> Db<C> {
         }
     }
 
+    /// The other front-ends hear of the account after the commit.
+    pub(crate) fn touch_account(&mut self, account: AccountId) {
+        if !self.touched_accounts.contains(&account) {
+            self.touched_accounts.push(account);
+        }
+    }
+
     /// The transaction writes this row of a mailbox's log.
     pub(crate) fn witness_mailbox(&mut self, mailbox: MailboxId, modseq: ModSeq, change_id: i64) {
         self.touch(mailbox);
@@ -367,7 +392,8 @@ impl<C: Connection> Db<C> {
     }
 
     /// The transaction writes this row of an account's log.
-    pub(crate) const fn witness_account(&mut self, account: AccountId, modseq: ModSeq, id: i64) {
+    pub(crate) fn witness_account(&mut self, account: AccountId, modseq: ModSeq, id: i64) {
+        self.touch_account(account);
         self.witness = Some(Witness::Account(account, modseq, id));
     }
 }

@@ -16,6 +16,7 @@ mod driver;
 mod engine;
 #[cfg(test)]
 mod faults;
+mod heard;
 mod hub;
 mod migrate;
 mod news;

@@ -32,6 +32,9 @@ pub struct Settings {
     pub background_seconds: u64,
     /// Pause between two looks for other front-ends' news, in milliseconds (STORAGE 11).
     pub poll_milliseconds: u64,
+    /// Pause between two looks at the counter rows of watched mailboxes, in milliseconds: heals what a front-end that died
+    /// did not tell.
+    pub news_sweep_milliseconds: u64,
     /// What time it is.
     pub clock: Clock,
 }
@@ -49,6 +52,7 @@ impl Default for Settings {
             front_end: format!("process {}", std::process::id()),
             background_seconds: 60,
             poll_milliseconds: 250,
+            news_sweep_milliseconds: 30_000,
             clock: Clock::system(),
         }
     }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use crate::db::backoff;
 use crate::hub::Hub;
@@ -45,8 +46,10 @@ pub(crate) struct Shared {
     pub(crate) repeat_window_bare_seconds: u64,
     pub(crate) message_bytes_max: u64,
     pub(crate) front_end_name: String,
-    /// Id of our row in `front_end`; 0 until something is staged.
+    /// Id of our row in `front_end`; 0 until it is registered: at once where there are news, else when something is staged.
     pub(crate) front_end: AtomicI64,
+    /// Connections that write and are at work.
+    pub(crate) writing: watch::Sender<usize>,
     /// What says whether another process has written.
     pub(crate) foreign_version: AtomicI64,
     chunks: Mutex<Vec<((i64, i64), Bytes)>>,
@@ -67,6 +70,7 @@ impl Shared {
             message_bytes_max: settings.message_bytes_max,
             front_end_name: settings.front_end.clone(),
             front_end: AtomicI64::new(0),
+            writing: watch::Sender::new(0),
             foreign_version: AtomicI64::new(0),
             chunks: Mutex::default(),
             random: RandomState::new(),
@@ -142,6 +146,35 @@ pub(crate) struct Tally {
     pub(crate) asked: AtomicU64,
     pub(crate) repeats: AtomicU64,
     pub(crate) opaque: AtomicU64,
+    pub(crate) counter_locks: AtomicU64,
+    pub(crate) counter_lock_microseconds: AtomicU64,
+    /// Statements under way that lock a counter row.
+    pub(crate) counter_locks_under_way: AtomicU64,
+}
+
+/// A statement under way that locks a counter row.
+pub(crate) struct CounterLock(Arc<Shared>, Instant);
+
+impl CounterLock {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        let under_way = &shared.tally.counter_locks_under_way;
+        under_way.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(shared), Instant::now())
+    }
+}
+
+impl Drop for CounterLock {
+    fn drop(&mut self) {
+        let tally = &self.0.tally;
+        let took = u64::try_from(self.1.elapsed().as_micros()).unwrap_or(u64::MAX);
+        tally
+            .counter_locks_under_way
+            .fetch_sub(1, Ordering::Relaxed);
+        tally.counter_locks.fetch_add(1, Ordering::Relaxed);
+        tally
+            .counter_lock_microseconds
+            .fetch_add(took, Ordering::Relaxed);
+    }
 }
 
 impl Tally {

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::content::{Body, Prepared};
 use crate::db::{Db, Error, Work, refusal};
-use crate::driver::{AnyConnection, Connection, Failure, Queue, block_on, values};
+use crate::driver::{AnyConnection, Connection, Failure, Queue, block_on};
 use crate::engine::{
     Admin, AdminDone, Change, Claim, Link, LinkBatch, LinkKind, NextId, Stage, Unstage, sweep,
 };
@@ -76,7 +76,8 @@ enum Write {
     Other(Job),
 }
 
-/// What the store has done, for metrics. All figures only grow, save `queued`.
+/// What the store has done, for metrics. All figures only grow, save `queued`, the news' lag and the locks
+/// under way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// For each request by name.
@@ -103,6 +104,12 @@ pub struct Counters {
     pub news_polls: u64,
     /// Of the newest row heard: microseconds from its writing to its reading, by two clocks.
     pub news_lag_microseconds: i64,
+    /// Statements that locked a mailbox's counter row.
+    pub counter_locks: u64,
+    /// Time that they took, in microseconds: waiting for others who held it, and the way to the database and back.
+    pub counter_lock_microseconds: u64,
+    /// Those that are under way now.
+    pub counter_locks_under_way: u64,
     /// Messages that did not go together again from their parts: stored whole, or refused when they were staged.
     pub opaque: u64,
 }
@@ -137,8 +144,10 @@ impl Store {
         let poll = Duration::from_millis(settings.poll_milliseconds.max(POLL_MILLISECONDS_MIN));
         tokio::spawn(beside(Arc::downgrade(&inner), background, poll));
         if !inner.committers.is_empty() {
-            tokio::spawn(news::tell(Arc::downgrade(&inner)));
-            tokio::spawn(news::hear(Arc::downgrade(&inner), poll));
+            let teller = news::Teller::begin(&inner).await;
+            let sweep = Duration::from_millis(settings.news_sweep_milliseconds);
+            tokio::spawn(news::tell(Arc::downgrade(&inner), teller));
+            tokio::spawn(news::hear(Arc::downgrade(&inner), poll, sweep));
             if let Some(options) = bell {
                 tokio::spawn(news::listen(Arc::downgrade(&inner), options));
             }
@@ -187,15 +196,22 @@ impl Inner {
         };
         let mut workers = Workers::default();
         let count = Arc::default();
-        for connection in connections.writers {
+        for (n, connection) in connections.writers.into_iter().enumerate() {
             let at_work = AtWork::new(&inner.writer, &count);
+            let writing = Writing::new(&shared);
             let db = Db::new(connection, Arc::clone(&shared));
-            workers.start("store-writer", db, |db| write_loop(db, at_work))?;
+            // The first one leaves last.
+            workers.start("store-writer", db, move |db| async move {
+                write_loop(db, at_work, writing, n == 0).await;
+            })?;
         }
         for (connection, queue) in connections.committers.into_iter().zip(&inner.committers) {
             let at_work = AtWork::new(queue, &Arc::default());
+            let writing = Writing::new(&shared);
             let db = Db::new(connection, Arc::clone(&shared));
-            workers.start("store-committer", db, |db| write_loop(db, at_work))?;
+            workers.start("store-committer", db, |db| {
+                write_loop(db, at_work, writing, false)
+            })?;
         }
         let count = Arc::default();
         for connection in connections.readers {
@@ -290,6 +306,22 @@ impl<T> Drop for AtWork<T> {
     }
 }
 
+/// Counts a connection that writes, while it is at work.
+struct Writing(Arc<Shared>);
+
+impl Writing {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.writing.send_modify(|count| *count += 1);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.0.writing.send_modify(|count| *count -= 1);
+    }
+}
+
 /// Answers questions, one after another.
 async fn read_loop(mut db: Db<AnyConnection>, at_work: AtWork<Job>) {
     let worker = at_work.queue.worker();
@@ -299,7 +331,12 @@ async fn read_loop(mut db: Db<AnyConnection>, at_work: AtWork<Job>) {
 }
 
 /// One who writes: the committer of STORAGE 2.
-async fn write_loop(mut db: Db<AnyConnection>, at_work: AtWork<Write>) {
+async fn write_loop(
+    mut db: Db<AnyConnection>,
+    at_work: AtWork<Write>,
+    writing: Writing,
+    leaves_last: bool,
+) {
     let queue = Arc::clone(&at_work.queue);
     let worker = queue.worker();
     while let Some(first) = queue.pop(worker).await {
@@ -327,12 +364,9 @@ async fn write_loop(mut db: Db<AnyConnection>, at_work: AtWork<Write>) {
             }
         }
     }
-    let front_end = db.shared.front_end.load(Ordering::Relaxed);
-    if worker == 0 && front_end != 0 {
-        let of = values![front_end];
-        if let Err(error) = db.execute(Sql::FrontEndDelete, &of).await {
-            tracing::debug!(%error, "the front-end's row stays until its lease ends");
-        }
+    drop(writing);
+    if leaves_last {
+        news::leave(&mut db).await;
     }
     db.connection().leave().await;
 }
@@ -578,6 +612,14 @@ impl Store {
             .await
     }
 
+    /// Name of this front-end among those that share the database, and the id of its row there; 0 when it has none.
+    #[must_use]
+    pub fn front_end(&self) -> (&str, i64) {
+        let shared = &self.0.shared;
+        let id = shared.front_end.load(Ordering::Relaxed);
+        (&shared.front_end_name, id)
+    }
+
     /// What the store has done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
@@ -602,6 +644,9 @@ impl Store {
             news_heard: read(&self.0.shared.news.rows_heard),
             news_polls: read(&self.0.shared.news.polls),
             news_lag_microseconds: self.0.shared.news.lag.load(Ordering::Relaxed),
+            counter_locks: read(&tally.counter_locks),
+            counter_lock_microseconds: read(&tally.counter_lock_microseconds),
+            counter_locks_under_way: read(&tally.counter_locks_under_way),
             opaque: read(&tally.opaque),
         }
     }

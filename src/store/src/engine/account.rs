@@ -242,6 +242,7 @@ impl<C: Connection> Db<C> {
             }
             self.touch(dbmail_core::store::MailboxId(*mailbox));
         }
+        self.touch_account(account);
         let of = values![account.0];
         let mut rows = self.query(Sql::AccountQuota, &of).await?;
         let root = rows.first().map_or(Ok(0), |row| row.int(0))?;

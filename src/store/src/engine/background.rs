@@ -5,6 +5,7 @@ use crate::db::{Db, Error, Work};
 use crate::driver::{Connection, Failure, Rows, Value, values};
 use crate::sql::Sql;
 
+use super::news::KEPT_MICROSECONDS;
 use super::stage::LEASE_SECONDS;
 
 /// Rows taken up in one transaction.
@@ -62,7 +63,8 @@ impl Sweep {
         let (sql, before) = match self {
             Self::Lease => return Ok(Vec::new()),
             Self::Uploads => (Sql::UploadsExpired, now),
-            Self::FrontEnds => (Sql::FrontEndsExpired, now),
+            // What it told last is kept for those who poll.
+            Self::FrontEnds => (Sql::FrontEndsExpired, now.saturating_sub(KEPT_MICROSECONDS)),
             Self::StaleParts => {
                 let lease = i64::try_from(LEASE_SECONDS).unwrap_or(i64::MAX);
                 (

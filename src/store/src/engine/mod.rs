@@ -24,7 +24,9 @@ pub(crate) use account::{Admin, AdminDone};
 pub(crate) use background::sweep;
 pub(crate) use change::{Change, Claim, NextId};
 pub(crate) use link::{Link, LinkBatch, LinkKind};
-pub(crate) use news::{Changed, REGISTER_SECONDS, Register, Tell, Told};
+#[cfg(test)]
+pub(crate) use news::Told;
+pub(crate) use news::{Changed, FrontEnd, Ids, KNOWN_MAX, Page, REGISTER_SECONDS, Register, Tell};
 pub(crate) use restored::{PassIds, Planned, Renew};
 pub(crate) use stage::{Stage, StagedChunk, StagedPart, Unstage};
 

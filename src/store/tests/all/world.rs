@@ -237,11 +237,15 @@ impl World {
 
     /// How many rows a table has.
     pub(crate) fn count(&self, table: &str) -> i64 {
-        let sql = format!("SELECT count(*) FROM {table}");
+        self.number(&format!("SELECT count(*) FROM {table}"))
+    }
+
+    /// The number that a question to the database itself has as its answer.
+    pub(crate) fn number(&self, sql: &str) -> i64 {
         if self.database.kind != Kind::Sqlite {
-            return self.database.number(&sql).expect(table);
+            return self.database.number(sql).expect(sql);
         }
         let database = rusqlite::Connection::open(self.path()).expect("the database");
-        database.query_row(&sql, [], |row| row.get(0)).expect(table)
+        database.query_row(sql, [], |row| row.get(0)).expect(sql)
     }
 }

@@ -10,9 +10,9 @@ SELECT id FROM front_end WHERE id = :front_end
 -- dialect: postgres
 SELECT 1 FROM (SELECT pg_notify('dbmail_news', CAST(:front_end AS text))) AS rung
 
--- Its own rows, by its own clock.
--- statement: NewsForget (front_end, told_before)
-DELETE FROM news WHERE front_end = :front_end AND told_at < :told_before
+-- Its own rows, by its own clock. Not the newest, so that who was away long finds a number that is not the next.
+-- statement: NewsForget (front_end, told_before, last_number)
+DELETE FROM news WHERE front_end = :front_end AND told_at < :told_before AND news_number < :last_number
 
 -- Above what is known of eight front-ends, and all that the others told lately. One statement, however many sessions.
 -- statement: NewsSince (own, f1, n1, f2, n2, f3, n3, f4, n4, f5, n5, f6, n6, f7, n7, f8, n8, row_count)
