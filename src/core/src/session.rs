@@ -101,6 +101,8 @@ pub enum Farewell {
 /// What log and metrics hear of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
+    /// A command that takes more than a step is under way: its name, as in [`Note::Command`], which follows.
+    Began(&'static str),
     /// A command was answered: its name ("FETCH", "UID FETCH", "RCPT") and how ("OK", "NO", "BAD", or the reply code).
     Command {
         /// Name as in the protocol's command table.

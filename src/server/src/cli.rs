@@ -88,6 +88,18 @@ Examples:
   dbmail restored --yes
   dbmail restored --yes --since 2026-11-26T09:30:00Z     go on with a run that broke off")]
     Restored(admin::Restored),
+    /// Show who is connected and what the servers do, anew each second
+    ///
+    /// Asks the HTTP listener of running servers (`/sessions`). By default that of this machine's configuration; several
+    /// front-ends are named with --server, and must let this machine see their sessions (http.sessions).
+    #[command(after_help = "\
+Examples:
+  dbmail top
+  dbmail top --once
+  dbmail top --json --server 10.0.0.1:18080 --server 10.0.0.2:18080
+
+Exit codes: 69 no server answers.")]
+    Top(admin::Top),
 }
 
 /// What may be done with users.
@@ -259,6 +271,7 @@ async fn command(command: Command, loaded: Loaded) -> Result<(), Failure> {
         }) => admin::mailbox_delete(config, &user, &name, confirmation).await,
         Command::Deliver(deliver) => admin::deliver(config, deliver).await,
         Command::Restored(what) => admin::restored(config, what).await,
+        Command::Top(top) => admin::top(config, &top).await,
     }
 }
 
@@ -287,6 +300,8 @@ mod tests {
             "dbmail mailbox create a Work/2026",
             "dbmail deliver a@b --mailbox M --from c@d --raw",
             "dbmail restored --plan --json",
+            "dbmail top --once --json",
+            "dbmail top --server 10.0.0.1:18080 --server [::1]:18080",
             "dbmail restored --yes --since 2026-11-26T09:30:00Z",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
@@ -299,6 +314,7 @@ mod tests {
             "dbmail user passwd a",
             "dbmail mailbox create a",
             "dbmail restored --since yesterday",
+            "dbmail top --server here",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -1,4 +1,4 @@
-//! Metrics and health by HTTP/1.1: GET and HEAD of three paths, one request for each connection.
+//! Metrics, health and sessions by HTTP/1.1: GET and HEAD of four paths, one request for each connection.
 
 use std::time::Duration;
 
@@ -15,15 +15,21 @@ const READY: Duration = Duration::from_secs(5);
 pub trait Pages: Send + Sync {
     /// The metrics, in the OpenMetrics text format.
     fn metrics(&self) -> String;
+    /// Who is connected, as JSON.
+    fn sessions(&self) -> String;
     /// Whether mail can be served now, or why not.
     fn ready(&self) -> impl Future<Output = Result<(), String>> + Send;
 }
 
-/// Answers one request and closes.
-pub async fn serve<S: AsyncRead + AsyncWrite + Unpin, P: Pages>(mut stream: S, pages: &P) {
+/// Answers one request and closes. Not everybody may see who is connected.
+pub async fn serve<S: AsyncRead + AsyncWrite + Unpin, P: Pages>(
+    mut stream: S,
+    pages: &P,
+    shows_sessions: bool,
+) {
     let answering = async {
         let reply = match head(&mut stream).await {
-            Some(head) => reply(&head, pages).await,
+            Some(head) => reply(&head, pages, shows_sessions).await,
             None => text(
                 400,
                 "Bad Request",
@@ -51,7 +57,7 @@ async fn head<S: AsyncRead + Unpin>(stream: &mut S) -> Option<Vec<u8>> {
     }
 }
 
-async fn reply<P: Pages>(head: &[u8], pages: &P) -> Vec<u8> {
+async fn reply<P: Pages>(head: &[u8], pages: &P, shows_sessions: bool) -> Vec<u8> {
     let line = head.split(|b| *b == b'\r').next().unwrap_or_default();
     let mut words = line.split(|b| *b == b' ');
     let (method, target, version) = (words.next(), words.next(), words.next());
@@ -75,6 +81,19 @@ async fn reply<P: Pages>(head: &[u8], pages: &P) -> Vec<u8> {
             &pages.metrics(),
             is_head,
         ),
+        b"/sessions" if shows_sessions => response(
+            200,
+            "OK",
+            "application/json",
+            &(pages.sessions() + "\n"),
+            is_head,
+        ),
+        b"/sessions" => text(
+            403,
+            "Forbidden",
+            "http.sessions does not let you see who is connected.\n",
+            is_head,
+        ),
         b"/health/live" => text(200, "OK", "live\n", is_head),
         b"/health/ready" => match tokio::time::timeout(READY, pages.ready()).await {
             Ok(Ok(())) => text(200, "OK", "ready\n", is_head),
@@ -94,7 +113,7 @@ async fn reply<P: Pages>(head: &[u8], pages: &P) -> Vec<u8> {
         _ => text(
             404,
             "Not Found",
-            "There are /metrics, /health/live and /health/ready.\n",
+            "There are /metrics, /health/live, /health/ready and /sessions.\n",
             is_head,
         ),
     }
@@ -123,14 +142,21 @@ mod tests {
         fn metrics(&self) -> String {
             "dbmail_x 1\n".to_owned()
         }
+        fn sessions(&self) -> String {
+            "{}".to_owned()
+        }
         async fn ready(&self) -> Result<(), String> {
             self.0.clone()
         }
     }
 
     async fn ask(request: &str, ready: Result<(), String>) -> String {
+        ask_as(request, ready, true).await
+    }
+
+    async fn ask_as(request: &str, ready: Result<(), String>, shows_sessions: bool) -> String {
         let (mut peer, ours) = tokio::io::duplex(64 * 1024);
-        let serving = tokio::spawn(async move { serve(ours, &Fake(ready)).await });
+        let serving = tokio::spawn(async move { serve(ours, &Fake(ready), shows_sessions).await });
         let _ = peer.write_all(request.as_bytes()).await;
         let mut answer = String::new();
         let _ = peer.read_to_string(&mut answer).await;
@@ -163,6 +189,15 @@ mod tests {
         let away = ask(&get("/health/ready"), Err("away".into())).await;
         assert!(away.starts_with("HTTP/1.1 503 ") && away.ends_with("not ready: away\n"));
         assert!(ask(&get("/"), Ok(())).await.starts_with("HTTP/1.1 404 "));
+    }
+
+    #[tokio::test]
+    async fn who_is_connected_is_shown_to_whom_it_may_be() {
+        let get = "GET /sessions HTTP/1.1\r\n\r\n";
+        let shown = ask_as(get, Ok(()), true).await;
+        assert!(shown.starts_with("HTTP/1.1 200 ") && shown.ends_with("\r\n\r\n{}\n"));
+        let refused = ask_as(get, Ok(()), false).await;
+        assert!(refused.starts_with("HTTP/1.1 403 ") && !refused.contains('{'));
     }
 
     #[tokio::test]

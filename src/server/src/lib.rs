@@ -14,5 +14,6 @@ pub mod log;
 pub mod metrics;
 pub mod password;
 pub mod serve;
+pub mod sessions;
 pub mod shell;
 pub mod tls;

@@ -418,6 +418,16 @@ impl Collector for StoreFigures {
             "Looks for news of other front-ends",
             counters.news_polls,
         )?;
+        total(
+            "store_counter_locks",
+            "Statements that locked the counter row of a mailbox",
+            counters.counter_locks,
+        )?;
+        total(
+            "store_counter_lock_microseconds",
+            "Time of such statements: mostly waiting for others at the same mailbox",
+            counters.counter_lock_microseconds,
+        )?;
         let lag = ConstGauge::new(counters.news_lag_microseconds);
         let kind = lag.metric_type();
         lag.encode(encoder.encode_descriptor(

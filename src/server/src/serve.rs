@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dbmail_core::session::Session;
+use dbmail_core::store::Timestamp;
 use dbmail_core::{imap, lmtp};
 use dbmail_store::Store;
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,13 +14,15 @@ use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use crate::admin;
-use crate::config::{Address, Config, Loaded, PlaintextLogin};
+use crate::clock;
+use crate::config::{Address, Config, Loaded};
 use crate::directory::{Directory, WRONG_ATTEMPT_DELAY};
 use crate::exit::{Exit, Failure};
 use crate::http;
 use crate::listen::{self, Accepted, Listener, Service};
 use crate::metrics::{Metrics, Protocol};
 use crate::password::{Cost, Verifier};
+use crate::sessions::{Figures, Report, Sessions};
 use crate::shell::{self, Connection, HANDSHAKE, Peer, Services, Stream};
 use crate::tls::{self, Certificates};
 
@@ -139,6 +142,8 @@ struct Site {
     services: Services,
     certificates: Option<Arc<Certificates>>,
     metrics: Arc<Metrics>,
+    sessions: Arc<Sessions>,
+    started: Timestamp,
     stop: watch::Receiver<bool>,
     stall: Duration,
     /// Numbers of connections: they also make the ids of deliveries, so they begin anew with the time.
@@ -180,6 +185,8 @@ impl Server {
             },
             certificates: bound.certificates.clone(),
             metrics,
+            sessions: Arc::default(),
+            started: clock::now(),
             stop: stopped,
             stall: options.stall,
             next: AtomicU64::new(1),
@@ -279,7 +286,8 @@ impl Site {
         match served {
             Served::Http => {
                 let open = self.metrics.connection(Protocol::Http);
-                http::serve(stream, &*self).await;
+                let shows_sessions = self.config.http.sessions.holds(peer.is_local());
+                http::serve(stream, &*self, shows_sessions).await;
                 drop(open);
             }
             Served::Imap => self.session(Protocol::Imap, stream, peer, false).await,
@@ -310,11 +318,7 @@ impl Site {
 
     async fn session(&self, protocol: Protocol, stream: Box<dyn Stream>, peer: Peer, tls: bool) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let plaintext_login = match self.config.imap.plaintext_login {
-            PlaintextLogin::Always => true,
-            PlaintextLogin::Loopback => peer.is_local(),
-            PlaintextLogin::Never => false,
-        };
+        let plaintext_login = self.config.imap.plaintext_login.holds(peer.is_local());
         let connection = Connection {
             number,
             protocol,
@@ -324,6 +328,7 @@ impl Site {
             certificates: self.certificates.clone(),
             stop: self.stop.clone(),
             metrics: Arc::clone(&self.metrics),
+            sessions: Arc::clone(&self.sessions),
             stall: self.stall,
         };
         let session: Box<dyn Session + Send> = match protocol {
@@ -372,6 +377,23 @@ impl Site {
 impl http::Pages for Site {
     fn metrics(&self) -> String {
         self.metrics.text()
+    }
+
+    fn sessions(&self) -> String {
+        let store = &self.services.store;
+        let (sessions, sessions_left_out) = self.sessions.shown();
+        let (front_end, front_end_id) = store.front_end();
+        let report = Report {
+            at: clock::now().0,
+            started: self.started.0,
+            front_end: front_end.to_owned(),
+            front_end_id,
+            figures: Figures::from(&store.counters()),
+            sessions,
+            sessions_left_out,
+        };
+        // Plain structures can't fail to be written.
+        serde_json::to_string(&report).unwrap_or_default()
     }
 
     async fn ready(&self) -> Result<(), String> {

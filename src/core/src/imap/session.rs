@@ -411,6 +411,7 @@ impl Session {
         match begin(&mut cx) {
             Begun::Done(completion) => self.conclude(now, tag, verb, completion, out),
             Begun::Running(run) => {
+                out.push(Output::Note(Note::Began(verb.name)));
                 let ending = None;
                 self.job = Some(Job {
                     tag,

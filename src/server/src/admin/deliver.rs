@@ -132,6 +132,7 @@ async fn through_session(
         certificates: None,
         stop: stopped,
         metrics: Arc::new(Metrics::new()),
+        sessions: Arc::default(),
         stall: Connection::STALL,
     };
     let backend = Into {

@@ -4,6 +4,7 @@ mod deliver;
 mod lmtp;
 mod mailbox;
 mod restored;
+mod top;
 mod user;
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _, Write};
@@ -17,6 +18,7 @@ pub use deliver::{Deliver, deliver};
 pub use lmtp::{Delivered, Piece, send};
 pub use mailbox::{mailbox_create, mailbox_delete, mailbox_list};
 pub use restored::{Restored, restored};
+pub use top::{Top, top};
 pub use user::{
     UserAdd, new_user, user_add, user_delete, user_enable, user_list, user_password, user_show,
 };

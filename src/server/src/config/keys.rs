@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::value;
-use super::{Config, LogFormat, PlaintextLogin};
+use super::{Config, LogFormat, Whom};
 
 /// What a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +107,16 @@ fn list<T>(text: &str, one: fn(&str) -> Result<T, String>) -> Result<Vec<T>, Str
 /// A path, when one is given.
 fn path(text: &str) -> Option<PathBuf> {
     (!text.is_empty()).then(|| PathBuf::from(text))
+}
+
+/// For whom something is done.
+fn whom(v: &str) -> Result<Whom, String> {
+    match v {
+        "loopback" => Ok(Whom::Loopback),
+        "never" => Ok(Whom::Never),
+        "always" => Ok(Whom::Always),
+        _ => Err("is not one of loopback, never, always".to_owned()),
+    }
 }
 
 /// The sections, with what they are about.
@@ -285,12 +295,7 @@ pub const KEYS: &[Key] = &[
         default: "loopback",
         doc: "From whom a password is taken without TLS: `loopback` (clients on this machine), `never`, or `always` (only behind a proxy that ends TLS itself).",
         apply: |c, v| {
-            c.imap.plaintext_login = match v {
-                "loopback" => PlaintextLogin::Loopback,
-                "never" => PlaintextLogin::Never,
-                "always" => PlaintextLogin::Always,
-                _ => return Err("is not one of loopback, never, always".to_owned()),
-            };
+            c.imap.plaintext_login = whom(v)?;
             Ok(())
         },
     },
@@ -354,9 +359,20 @@ pub const KEYS: &[Key] = &[
         name: "listen",
         kind: Kind::TcpList,
         default: "127.0.0.1:18080",
-        doc: "Where `/metrics` (Prometheus), `/health/live` and `/health/ready` are served, without authentication. Empty: nowhere.",
+        doc: "Where `/metrics` (Prometheus), `/health/live`, `/health/ready` and `/sessions` are served, without authentication. Empty: nowhere.",
         apply: |c, v| {
             c.http.listen = list(v, value::tcp)?;
+            Ok(())
+        },
+    },
+    Key {
+        section: "http",
+        name: "sessions",
+        kind: Kind::Choice(&["loopback", "never", "always"]),
+        default: "loopback",
+        doc: "To whom `/sessions` (and so `dbmail top`) says who is connected, from where, and in which mailbox: `loopback` (this machine; a proxy on it counts as this machine), `never`, or `always` (whoever reaches `listen`).",
+        apply: |c, v| {
+            c.http.sessions = whom(v)?;
             Ok(())
         },
     },

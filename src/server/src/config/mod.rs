@@ -80,19 +80,31 @@ pub struct Imap {
     /// Connections on each address.
     pub connections_max: usize,
     /// From whom passwords are taken without TLS.
-    pub plaintext_login: PlaintextLogin,
+    pub plaintext_login: Whom,
 }
 
-/// From whom a password is taken without TLS.
+/// For whom something is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PlaintextLogin {
-    /// From clients on this machine.
+pub enum Whom {
+    /// For clients on this machine.
     #[default]
     Loopback,
-    /// From nobody.
+    /// For nobody.
     Never,
-    /// From everybody.
+    /// For everybody.
     Always,
+}
+
+impl Whom {
+    /// Whether a client is among them.
+    #[must_use]
+    pub const fn holds(self, is_local: bool) -> bool {
+        match self {
+            Self::Loopback => is_local,
+            Self::Never => false,
+            Self::Always => true,
+        }
+    }
 }
 
 /// LMTP.
@@ -120,6 +132,8 @@ pub struct ManageSieve {
 pub struct Http {
     /// Addresses.
     pub listen: Vec<Address>,
+    /// Who may see who is connected.
+    pub sessions: Whom,
 }
 
 /// The certificate.
@@ -496,8 +510,13 @@ impl Loaded {
             warnings.push(format!(
                 "http.listen holds {address}: metrics are served there without authentication."
             ));
+            if config.http.sessions == Whom::Always {
+                warnings.push(format!(
+                    "http.sessions = \"always\": whoever reaches {address} sees who is logged in, and from where."
+                ));
+            }
         }
-        if config.imap.plaintext_login == PlaintextLogin::Always {
+        if config.imap.plaintext_login == Whom::Always {
             warnings.push(
                 "imap.plaintext_login = \"always\": passwords may cross the network in the clear."
                     .to_owned(),

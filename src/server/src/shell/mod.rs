@@ -36,6 +36,7 @@ pub use wire::Stream;
 
 use crate::clock;
 use crate::metrics::{Metrics, Protocol};
+use crate::sessions::{Place, Sessions};
 use crate::tls::Certificates;
 use uploads::{Step, Uploads};
 use wire::{Turn, Wire};
@@ -98,6 +99,8 @@ pub struct Connection {
     pub stop: watch::Receiver<bool>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Among whom it is shown.
+    pub sessions: Arc<Sessions>,
     /// How long a peer may read nothing.
     pub stall: Duration,
 }
@@ -215,6 +218,7 @@ struct Shell<B: Backend> {
     start_tls: bool,
     end: Option<End>,
     user: Option<String>,
+    place: Place,
 }
 
 impl<B: Backend> Shell<B> {
@@ -224,11 +228,19 @@ impl<B: Backend> Shell<B> {
         backend: B,
         connection: Connection,
     ) -> Self {
+        let Connection {
+            number,
+            protocol,
+            tls,
+            ..
+        } = connection;
+        let peer = connection.peer.clone();
+        let place = connection.sessions.enter(number, protocol, peer, tls);
         Self {
             session,
             wire: Wire::new(stream, connection.stall),
             backend,
-            tls: connection.tls,
+            tls,
             connection,
             tasks: JoinSet::new(),
             uploads: Uploads::new(),
@@ -242,6 +254,7 @@ impl<B: Backend> Shell<B> {
             start_tls: false,
             end: None,
             user: None,
+            place,
         }
     }
 
@@ -383,6 +396,7 @@ impl<B: Backend> Shell<B> {
                 }
                 Output::Discard(upload) => self.uploads.discard(upload),
                 Output::Watch(mailbox) => {
+                    self.place.selected(mailbox.is_some());
                     self.watched = mailbox.map(|mailbox| (mailbox, self.backend.watch(mailbox)));
                     // What changed between the answer that opened the mailbox and this moment is news too.
                     self.inbox.extend(mailbox.map(Event::Changed));
@@ -418,6 +432,11 @@ impl<B: Backend> Shell<B> {
         let backend = self.backend.clone();
         let begun = Instant::now();
         let name = request.name();
+        let opening = match &request {
+            Request::Open { name, .. } => Some(name.as_str()),
+            _ => None,
+        };
+        self.place.asks(name, opening);
         self.tasks.spawn(async move {
             let reply = backend.apply(request, upload).await;
             Done::Answer(ticket, name, begun, reply)
@@ -457,6 +476,7 @@ impl<B: Backend> Shell<B> {
     fn done(&mut self, done: Done<B>) {
         match done {
             Done::Answer(ticket, name, begun, reply) => {
+                self.place.told();
                 self.connection
                     .metrics
                     .request(name, begun.elapsed(), &reply);
@@ -470,6 +490,7 @@ impl<B: Backend> Shell<B> {
                     .metrics
                     .login(self.connection.protocol, &result);
                 if let Ok(admitted) = &result {
+                    self.place.admitted(&admitted.name);
                     self.user = Some(admitted.name.clone());
                 }
                 self.inbox.push_back(Event::Authenticated(ticket, result));
@@ -510,7 +531,9 @@ impl<B: Backend> Shell<B> {
             ..
         } = &self.connection;
         match note {
+            Note::Began(name) => self.place.began(name),
             Note::Command { name, outcome } => {
+                self.place.answered(name);
                 metrics.command(*protocol, name, outcome);
                 debug!(connection = number, command = name, outcome, "command");
             }
@@ -543,6 +566,7 @@ impl<B: Backend> Shell<B> {
             Ok(Ok(stream)) => {
                 self.wire.put_stream(Box::new(stream));
                 self.tls = true;
+                self.place.encrypted();
                 self.inbox.push_back(Event::Upgraded);
                 self.inbox.push_back(Event::Room);
                 Ok(())

@@ -277,6 +277,7 @@ fn connection(stop: watch::Receiver<bool>, metrics: Arc<Metrics>) -> Connection 
         certificates: None,
         stop,
         metrics,
+        sessions: Arc::default(),
         stall: Duration::from_millis(200),
     }
 }

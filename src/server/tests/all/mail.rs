@@ -270,3 +270,55 @@ async fn a_client_that_leaves_while_it_delivers_leaves_nothing_behind() {
     );
     running.server.stop().await;
 }
+
+#[tokio::test]
+async fn who_is_connected_is_shown_and_never_what_they_read() {
+    let running = start("").await;
+    running.deliver(MESSAGE).await;
+    let shown = async || {
+        let answer = running.http("/sessions").await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(!answer.contains("Subject") && !answer.contains(PASSWORD));
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str::<dbmail::sessions::Report>(body).unwrap()
+    };
+    assert!(shown().await.sessions.is_empty());
+    let mut imap = running.imap().await;
+    imap.ok("SELECT INBOX").await;
+    imap.ok("FETCH 1 (BODY.PEEK[] FLAGS)").await;
+    let report = shown().await;
+    let [session] = &report.sessions[..] else {
+        panic!("{report:?}")
+    };
+    assert_eq!(session.user.as_deref(), Some(ANNA));
+    assert_eq!(session.mailbox.as_deref(), Some("INBOX"));
+    assert!(session.client.starts_with("127.0.0.1:"));
+    let command = session.command.as_ref().unwrap();
+    assert_eq!((&*command.name, command.under_way), ("FETCH", false));
+    assert!(report.figures.statements > 0 && report.figures.counter_locks > 0);
+    imap.send("x IDLE").await;
+    assert!(imap.line().await.starts_with('+'));
+    let idle = shown().await.sessions.remove(0).command.unwrap();
+    assert_eq!((&*idle.name, idle.under_way), ("IDLE", true));
+    imap.send("DONE").await;
+    assert!(imap.line().await.starts_with("x OK"));
+    imap.ok("UNSELECT").await;
+    assert_eq!(shown().await.sessions.remove(0).mailbox, None);
+    drop(imap);
+    let begun = std::time::Instant::now();
+    while !shown().await.sessions.is_empty() {
+        assert!(begun.elapsed().as_secs() < 20, "the session stays");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    running.server.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_sees_who_is_connected_where_it_is_so_configured() {
+    let more = "sessions = \"never\"\n";
+    let running = start(more).await;
+    let answer = running.http("/sessions").await;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    assert!(running.http("/metrics").await.starts_with("HTTP/1.1 200"));
+    running.server.stop().await;
+}

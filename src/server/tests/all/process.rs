@@ -655,3 +655,32 @@ fn the_first_user_sets_an_empty_database_up() {
             .contains("anna@example.test")
     );
 }
+
+#[test]
+fn top_shows_a_running_server_and_says_when_there_is_none() {
+    let place = place("");
+    let said = place.fails(&["top", "--once"], "", 69);
+    assert!(said.contains("Start dbmail serve"), "{said}");
+    place.ok(
+        &["user", "add", "anna@example.org", "--password-stdin"],
+        "long-enough-4\n",
+    );
+    let serving = place.serve();
+    let mut lmtp = TcpStream::connect(("127.0.0.1", place.lmtp)).unwrap();
+    let mut greeting = [0; 4];
+    lmtp.read_exact(&mut greeting).unwrap();
+    let shown = place.ok(&["top", "--once"], "");
+    assert!(
+        shown.contains("sessions: 1") && shown.contains("lmtp"),
+        "{shown}"
+    );
+    let json = place.ok(&["top", "--once", "--json"], "");
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["sessions"][0]["protocol"], "lmtp");
+    let other = format!("127.0.0.1:{}", free_port());
+    let own = format!("127.0.0.1:{}", place.http);
+    let both = place.ok(&["top", "--once", "--server", &own, "--server", &other], "");
+    assert!(both.contains(&format!("{other}  away: ")), "{both}");
+    drop(lmtp);
+    assert_eq!(serving.stop().0, Some(0));
+}

@@ -153,6 +153,7 @@ impl World {
             certificates: None,
             stop: self.stop.subscribe(),
             metrics: Arc::clone(&self.metrics),
+            sessions: Arc::default(),
             stall: self.stall,
         };
         let session: Box<dyn Session + Send> = match protocol {
