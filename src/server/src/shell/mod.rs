@@ -3,6 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `backend.rs` | store and directory, as the shell needs them |
+//! | `peer.rs` | who is at the other end |
 //! | `wire.rs` | one stream with its bounded queues |
 //! | `uploads.rs` | messages on their way in |
 //!
@@ -10,6 +11,7 @@
 //! session; carries out what the session wants, in order. Questions to the store run in tasks of their own, to their end.
 
 mod backend;
+mod peer;
 #[cfg(test)]
 mod tests;
 mod uploads;
@@ -17,7 +19,6 @@ mod wire;
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,7 @@ use tokio::time::{Instant, Sleep};
 use tracing::{debug, error, info};
 
 pub use backend::{Backend, Services, Upload, Watch};
+pub use peer::Peer;
 pub use wire::Stream;
 
 use crate::clock;
@@ -47,38 +49,6 @@ pub const HANDSHAKE: Duration = Duration::from_secs(30);
 const FAREWELL: Duration = Duration::from_secs(10);
 /// How long the peer's own close is awaited after ours.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// Who is at the other end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Peer {
-    /// A program at this address.
-    Address(IpAddr, u16),
-    /// A program on this machine, by a Unix socket.
-    Unix,
-    /// This program itself.
-    Inside,
-}
-
-impl Peer {
-    /// Whether the peer is on this machine.
-    #[must_use]
-    pub const fn is_local(&self) -> bool {
-        match self {
-            Self::Address(ip, _) => ip.to_canonical().is_loopback(),
-            Self::Unix | Self::Inside => true,
-        }
-    }
-}
-
-impl std::fmt::Display for Peer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Address(ip, port) => write!(f, "{}", std::net::SocketAddr::new(*ip, *port)),
-            Self::Unix => f.write_str("unix socket"),
-            Self::Inside => f.write_str("inside"),
-        }
-    }
-}
 
 /// What a connection is, beside its stream and session.
 #[derive(Clone, Debug)]
