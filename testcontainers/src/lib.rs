@@ -7,17 +7,22 @@
 //!
 //! `DBMAIL_TEST_REQUIRE=sqlite,postgres` names what must be covered: a database on that list that can't be had makes
 //! the test fail, so that no run passes by leaving a database out. `DBMAIL_TEST_ONLY=sqlite` leaves others out on purpose.
+//!
+//! Everything here blocks and may be called from anywhere, a test on a runtime included.
 
+mod address;
+mod container;
+mod database;
+mod lock;
+mod names;
 mod server;
+mod sql;
 
-use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use tempfile::TempDir;
-
+pub use database::Database;
 pub use server::Server;
-use server::{administrator, apart, run};
+use server::administrator;
 
 /// A kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,145 +59,19 @@ impl Kind {
     }
 }
 
-/// A fresh database, gone when this is dropped.
-#[derive(Debug)]
-pub struct Database {
-    /// What it is.
-    pub kind: Kind,
-    /// As in `[database] url`.
-    pub url: String,
-    folder: TempDir,
-    /// Where it is dropped: the administrator's URL and its name.
-    server: Option<(String, String)>,
-}
-
-impl Database {
-    /// A fresh SQLite database; the file does not exist yet.
-    ///
-    /// # Errors
-    /// When no temporary folder can be made.
-    pub fn sqlite() -> std::io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("dbmail-test-").tempdir()?;
-        let url = format!("sqlite:{}", folder.path().join("mail.db").display());
-        Ok(Self {
-            kind: Kind::Sqlite,
-            url,
-            folder,
-            server: None,
-        })
-    }
-
-    /// A fresh database of a kind, empty.
-    ///
-    /// # Errors
-    /// Why it can't be had.
-    pub fn fresh(kind: Kind) -> Result<Self, String> {
-        let sqlite = Self::sqlite().map_err(|error| error.to_string())?;
-        if kind == Kind::Sqlite {
-            return Ok(sqlite);
-        }
-        Self::on(kind, &administrator(kind)?)
-    }
-
-    /// A fresh database on a server.
-    ///
-    /// # Errors
-    /// Why it can't be made.
-    pub fn on(kind: Kind, administrator: &str) -> Result<Self, String> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let mut fresh = Self::sqlite().map_err(|error| error.to_string())?;
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("dbmail_test_{}_{number}", std::process::id());
-        let options = match kind {
-            Kind::Postgres => "",
-            Kind::Sqlite | Kind::MariaDb | Kind::MySql => {
-                " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
-            }
-        };
-        // A process of that number may have left one.
-        apart(async {
-            let drop = format!("DROP DATABASE IF EXISTS {name}");
-            run(kind, administrator, &drop).await?;
-            run(
-                kind,
-                administrator,
-                &format!("CREATE DATABASE {name}{options}"),
-            )
-            .await
-        })?;
-        let (server, _) = administrator
-            .rsplit_once('/')
-            .ok_or("a URL without a path")?;
-        fresh.kind = kind;
-        fresh.url = format!("{server}/{name}");
-        fresh.server = Some((administrator.to_owned(), name));
-        Ok(fresh)
-    }
-
-    /// The folder that the test may use beside the database.
-    #[must_use]
-    pub fn folder(&self) -> PathBuf {
-        self.folder.path().to_owned()
-    }
-
-    /// Leaves the database where it is; its URL.
-    #[must_use]
-    pub fn keep(mut self) -> String {
-        self.server = None;
-        self.folder.disable_cleanup(true);
-        self.url.clone()
-    }
-
-    /// Runs a text on the database itself, past the store: for tests that damage it, or count.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub fn run(&self, text: &str) -> Result<(), String> {
-        apart(run(self.kind, &self.url, text))
-    }
-
-    /// Empties all tables but those to keep, and runs a text: a server does that twenty times as fast as it makes tables.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub fn empty(&self, keep: &[&str], then: &str) -> Result<(), String> {
-        apart(server::empty(self.kind, &self.url, keep, then))
-    }
-
-    /// The whole number that a text asks for.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub fn number(&self, text: &str) -> Result<i64, String> {
-        apart(server::number(self.kind, &self.url, text))
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        let Some((administrator, name)) = self.server.take() else {
-            return;
-        };
-        let force = if self.kind == Kind::Postgres {
-            " WITH (FORCE)"
-        } else {
-            ""
-        };
-        let drop = format!("DROP DATABASE IF EXISTS {name}{force}");
-        if let Err(error) = apart(run(self.kind, &administrator, &drop)) {
-            eprintln!("{name} stays: {error}");
-        }
-    }
-}
-
 /// What of the required databases can't be had.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Missing {
     /// It can't be had; why.
     #[error("DBMAIL_TEST_REQUIRE asks for {0}, which can't be had: {1}")]
     Gone(String, String),
+    /// `DBMAIL_TEST_ONLY` leaves nothing to test on.
+    #[error("none of what DBMAIL_TEST_ONLY asks for can be had: {0}")]
+    Nothing(String),
     /// There is none of that name.
-    #[error("DBMAIL_TEST_REQUIRE asks for {0}; there are sqlite, postgres, mariadb, mysql")]
+    #[error(
+        "DBMAIL_TEST_REQUIRE or DBMAIL_TEST_ONLY asks for {0}; there are sqlite, postgres, mariadb, mysql"
+    )]
     Unknown(String),
 }
 
@@ -208,24 +87,34 @@ pub fn listed(list: &str) -> Result<Vec<Kind>, Missing> {
         .collect()
 }
 
+/// What the environment asks for, and what of it can be had.
 fn at_hand() -> Result<Vec<Kind>, Missing> {
     let list = |variable| std::env::var(variable).unwrap_or_default();
-    let required = listed(&list("DBMAIL_TEST_REQUIRE"))?;
-    let only = listed(&list("DBMAIL_TEST_ONLY"))?;
+    chosen(
+        &listed(&list("DBMAIL_TEST_REQUIRE"))?,
+        &listed(&list("DBMAIL_TEST_ONLY"))?,
+        |kind| match kind {
+            Kind::Sqlite => Ok(()),
+            Kind::Postgres | Kind::MariaDb | Kind::MySql => administrator(kind).map(drop),
+        },
+    )
+}
+
+fn chosen(
+    required: &[Kind],
+    only: &[Kind],
+    find: impl Fn(Kind) -> Result<(), String> + Sync,
+) -> Result<Vec<Kind>, Missing> {
     let wanted: Vec<Kind> = Kind::ALL
         .into_iter()
         .filter(|kind| required.contains(kind) || only.is_empty() || only.contains(kind))
         .collect();
     // All at once: each takes some seconds the first time.
     let found = std::thread::scope(|scope| {
+        let find = &find;
         let threads: Vec<_> = wanted
             .iter()
-            .map(|kind| {
-                scope.spawn(|| match kind {
-                    Kind::Sqlite => Ok(()),
-                    Kind::Postgres | Kind::MariaDb | Kind::MySql => administrator(*kind).map(drop),
-                })
-            })
+            .map(|kind| scope.spawn(move || find(*kind)))
             .collect();
         let joined = threads.into_iter().map(|thread| {
             let broke = |_| Err("its thread broke off".to_owned());
@@ -234,14 +123,21 @@ fn at_hand() -> Result<Vec<Kind>, Missing> {
         joined.collect::<Vec<_>>()
     });
     let mut kinds = Vec::new();
+    let mut not_covered = Vec::new();
     for (kind, found) in wanted.into_iter().zip(found) {
         match found {
             Ok(()) => kinds.push(kind),
             Err(why) if required.contains(&kind) => {
                 return Err(Missing::Gone(kind.name().to_owned(), why));
             }
-            Err(why) => eprintln!("not covered: {}, because {why}", kind.name()),
+            Err(why) => not_covered.push(format!("{}, because {why}", kind.name())),
         }
+    }
+    for kind in &not_covered {
+        eprintln!("not covered: {kind}");
+    }
+    if kinds.is_empty() {
+        return Err(Missing::Nothing(not_covered.join("; ")));
     }
     Ok(kinds)
 }
@@ -292,25 +188,51 @@ mod tests {
         assert!(missing.to_string().contains("asks for db2"));
     }
 
-    #[test]
-    fn each_database_is_fresh_and_its_own() {
-        for kind in kinds_at_hand() {
-            let (a, b) = (
-                Database::fresh(kind).unwrap(),
-                Database::fresh(kind).unwrap(),
-            );
-            assert_ne!(a.url, b.url);
-            if kind != Kind::Sqlite {
-                a.run("CREATE TABLE t (x integer)").unwrap();
-                assert!(b.run("SELECT x FROM t").is_err(), "{kind:?}");
-            }
-            let (folder, url) = (a.folder(), a.url.clone());
-            assert!(folder.is_dir());
-            drop(a);
-            assert!(!folder.exists());
-            if kind != Kind::Sqlite {
-                assert!(apart(run(kind, &url, "SELECT 1")).is_err(), "{kind:?}");
-            }
+    fn without_mysql(kind: Kind) -> Result<(), String> {
+        match kind {
+            Kind::MySql => Err("it rains".to_owned()),
+            Kind::Sqlite | Kind::Postgres | Kind::MariaDb => Ok(()),
         }
+    }
+
+    #[test]
+    fn what_can_not_be_had_is_left_out_when_nobody_requires_it() {
+        let kinds = chosen(&[], &[], without_mysql);
+        assert_eq!(kinds, Ok(vec![Kind::Sqlite, Kind::Postgres, Kind::MariaDb]));
+        let kinds = chosen(&[], &[Kind::MySql, Kind::Postgres], without_mysql);
+        assert_eq!(kinds, Ok(vec![Kind::Postgres]));
+    }
+
+    #[test]
+    fn what_is_required_and_can_not_be_had_is_a_failure_that_says_why() {
+        let gone = chosen(&[Kind::MySql], &[], without_mysql).unwrap_err();
+        assert_eq!(
+            gone,
+            Missing::Gone("mysql".to_owned(), "it rains".to_owned())
+        );
+        // Also where the rest is left out.
+        let gone = chosen(&[Kind::MySql], &[Kind::Sqlite], without_mysql);
+        assert!(gone.is_err());
+    }
+
+    #[test]
+    fn to_test_on_nothing_is_a_failure() {
+        let nothing = chosen(&[], &[Kind::MySql], without_mysql).unwrap_err();
+        assert_eq!(
+            nothing,
+            Missing::Nothing("mysql, because it rains".to_owned())
+        );
+    }
+
+    #[test]
+    fn what_is_left_out_is_not_looked_for() {
+        let only_sqlite = |kind| match kind {
+            Kind::Sqlite => Ok(()),
+            Kind::Postgres | Kind::MariaDb | Kind::MySql => panic!("{kind:?} was looked for"),
+        };
+        assert_eq!(
+            chosen(&[], &[Kind::Sqlite], only_sqlite),
+            Ok(vec![Kind::Sqlite])
+        );
     }
 }

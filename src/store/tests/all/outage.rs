@@ -226,7 +226,7 @@ fn a_killed_server_loses_nothing(kind: Kind) {
         eprintln!("not run: no {}", kind.name());
         return;
     }
-    let server = Arc::new(Server::start(kind, &[]).expect("a server"));
+    let server = Arc::new(Server::durable(kind).expect("a server"));
     let database = Database::on(kind, server.url()).expect("a database");
     let runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = { runtime }.worker_threads(2).enable_all().build();
