@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::Kind;
 use crate::names::random;
-use crate::sql::answers;
+use crate::sql::answers_in_clear;
 
 /// The administrator's password in containers of ours, which only this machine reaches.
 const PASSWORD: &str = "dbmail-test";
@@ -25,6 +25,8 @@ const START: Duration = Duration::from_secs(180);
 const ASK: Duration = Duration::from_millis(100);
 /// How much mail the tests may have in a server that keeps its data in memory; the largest needs some hundred MiB.
 const MEMORY_BYTES: i64 = 4 << 30;
+/// How many lines of a server that has ended are told.
+const LAST_WORDS_MAX: usize = 4;
 /// The label of every container of ours: [`SHARED`] or [`OWN`].
 const LABEL: &str = "dbmail.databases";
 const SHARED: &str = "shared";
@@ -40,8 +42,9 @@ pub(crate) struct Recipe {
     password_variable: &'static str,
     /// Faster, and not safe against loss of power.
     quick: &'static [&'static str],
-    /// Where the data is kept in memory when it need not be safe.
-    memory: Option<&'static str>,
+    /// Where the data is, which is kept in memory when it need not be safe. MySQL waits for a disk when it makes a table,
+    /// whatever its settings are.
+    data: &'static str,
 }
 
 const POSTGRES: Recipe = Recipe {
@@ -59,8 +62,7 @@ const POSTGRES: Recipe = Recipe {
         "-c",
         "max_connections=500",
     ],
-    // It gains nothing by it, and its images differ in where the data is.
-    memory: None,
+    data: "/var/lib/postgresql/data",
 };
 const MARIADB: Recipe = Recipe {
     kind: Kind::MariaDb,
@@ -73,9 +75,10 @@ const MARIADB: Recipe = Recipe {
         "--innodb-flush-log-at-trx-commit=0",
         "--innodb-doublewrite=0",
         "--skip-log-bin",
+        "--skip-name-resolve",
         "--max-connections=500",
     ],
-    memory: Some("/var/lib/mysql"),
+    data: "/var/lib/mysql",
 };
 const MYSQL: Recipe = Recipe {
     kind: Kind::MySql,
@@ -88,10 +91,10 @@ const MYSQL: Recipe = Recipe {
         "--innodb-flush-log-at-trx-commit=0",
         "--innodb-doublewrite=0",
         "--skip-log-bin",
+        "--skip-name-resolve",
         "--max-connections=500",
     ],
-    // Making a table waits for the disk whatever the settings are.
-    memory: Some("/var/lib/mysql"),
+    data: "/var/lib/mysql",
 };
 
 pub(crate) fn recipe(kind: Kind) -> Result<&'static Recipe, String> {
@@ -108,11 +111,18 @@ impl Recipe {
         std::env::var(self.image_variable).unwrap_or_else(|_| self.image.to_owned())
     }
 
+    /// Where the data is kept in memory. Another image than the usual one, be it from another registry, may have its data
+    /// elsewhere, and may refuse to start when something is where it once was, as that of PostgreSQL 18 does.
+    fn memory(&self, image: &str) -> Option<&'static str> {
+        let usual = image.rsplit('/').next() == Some(self.image);
+        usual.then_some(self.data)
+    }
+
     /// The name of the container that all processes share. Another image or other arguments make another name, so that
     /// nobody finds a server that is not as asked.
     fn shared_name(&self, image: &str) -> String {
         let mut text = image.to_owned();
-        for part in self.quick.iter().copied().chain(self.memory) {
+        for part in self.quick.iter().copied().chain(self.memory(image)) {
             text.push('\n');
             text.push_str(part);
         }
@@ -139,7 +149,7 @@ pub(crate) async fn shared(recipe: &'static Recipe) -> Result<String, String> {
         .with_container_name(&name)
         .with_label(LABEL, SHARED)
         .with_reuse(ReuseDirective::Always);
-    if let Some(folder) = recipe.memory {
+    if let Some(folder) = recipe.memory(&image) {
         asked = asked.with_mount(Mount::tmpfs_mount(folder).with_size_bytes(MEMORY_BYTES));
     }
     let started = started(recipe, asked).await;
@@ -231,11 +241,14 @@ fn image_and_tag(image: &str) -> (&str, &str) {
     }
 }
 
+/// Without TLS: with it a connection takes twenty times as long, and a test makes many.
 fn url(kind: Kind, port: u16) -> String {
     match kind {
-        Kind::Postgres => format!("postgres://postgres:{PASSWORD}@127.0.0.1:{port}/postgres"),
+        Kind::Postgres => {
+            format!("postgres://postgres:{PASSWORD}@127.0.0.1:{port}/postgres?sslmode=disable")
+        }
         Kind::Sqlite | Kind::MariaDb | Kind::MySql => {
-            format!("mysql://root:{PASSWORD}@127.0.0.1:{port}/mysql")
+            format!("mysql://root:{PASSWORD}@127.0.0.1:{port}/mysql?ssl-mode=disabled")
         }
     }
 }
@@ -248,7 +261,7 @@ pub(crate) async fn until_it_answers(
 ) -> Result<(), String> {
     let end = Instant::now() + START;
     loop {
-        let Err(error) = answers(kind, url).await else {
+        let Err(error) = answers_in_clear(kind, url, PASSWORD).await else {
             return Ok(());
         };
         if let Some(words) = last_words(container).await {
@@ -271,9 +284,18 @@ async fn last_words(container: &ContainerAsync<GenericImage>) -> Option<String> 
     }
     let said = container.stderr_to_vec().await.unwrap_or_default();
     let said = String::from_utf8_lossy(&said);
-    let last: Vec<_> = said.lines().rev().take(3).collect();
-    let last: Vec<_> = last.into_iter().rev().collect();
-    Some(format!("the server ended: {}", last.join("; ")))
+    Some(format!("the server ended: {}", reason(&said)))
+}
+
+/// What of a server's last words tells why it ended: its errors, or else the last of what it said.
+fn reason(said: &str) -> String {
+    let is_error = |line: &&str| line.contains("ERROR") || line.contains("FATAL");
+    let mut lines: Vec<&str> = said.lines().filter(is_error).collect();
+    if lines.is_empty() {
+        lines = said.lines().collect();
+    }
+    let first = lines.len().saturating_sub(LAST_WORDS_MAX);
+    lines.split_off(first).join("; ")
 }
 
 async fn engine() -> Result<Docker, String> {
@@ -377,6 +399,15 @@ mod tests {
     }
 
     #[test]
+    fn data_is_in_memory_where_it_is_known_to_be() {
+        let usual = Some("/var/lib/postgresql/data");
+        assert_eq!(POSTGRES.memory("postgres:17"), usual);
+        assert_eq!(POSTGRES.memory("here:5000/library/postgres:17"), usual);
+        assert_eq!(POSTGRES.memory("postgres:18"), None);
+        assert_eq!(POSTGRES.memory("my-postgres:17"), None);
+    }
+
+    #[test]
     fn an_image_may_come_from_a_registry() {
         assert_eq!(image_and_tag("postgres:17"), ("postgres", "17"));
         assert_eq!(image_and_tag("postgres"), ("postgres", "latest"));
@@ -388,6 +419,17 @@ mod tests {
             image_and_tag("here:5000/postgres:17"),
             ("here:5000/postgres", "17")
         );
+    }
+
+    #[test]
+    fn a_server_that_ended_is_quoted_with_its_errors_or_else_its_last_words() {
+        let said = "1 starts\n2 [ERROR] no such setting\n3 [ERROR] aborting\n4 bye";
+        assert_eq!(
+            reason(said),
+            "2 [ERROR] no such setting; 3 [ERROR] aborting"
+        );
+        assert_eq!(reason("a\nb\nc\nd\ne"), "b; c; d; e");
+        assert_eq!(reason(""), "");
     }
 
     #[test]

@@ -54,8 +54,11 @@ impl Database {
     /// # Errors
     /// Why it can't be made.
     pub fn on(kind: Kind, administrator: &str) -> Result<Self, String> {
+        Self::named(kind, administrator, names::fresh())
+    }
+
+    fn named(kind: Kind, administrator: &str, name: String) -> Result<Self, String> {
         let mut fresh = Self::sqlite().map_err(|error| error.to_string())?;
-        let name = names::fresh();
         fresh.url = Address::read(administrator)?.of(&name);
         fresh.kind = kind;
         apart(sql::created(kind, administrator, &name))?;
@@ -63,18 +66,25 @@ impl Database {
         Ok(fresh)
     }
 
+    /// Makes a database that stays, for work by hand; returns its URL. No test run drops it, however old it is.
+    ///
+    /// # Errors
+    /// Why it can't be had.
+    pub fn lasting(kind: Kind) -> Result<String, String> {
+        let mut lasting = if kind == Kind::Sqlite {
+            Self::sqlite().map_err(|error| error.to_string())?
+        } else {
+            Self::named(kind, &administrator(kind)?, names::lasting())?
+        };
+        lasting.server = None;
+        lasting.folder.disable_cleanup(kind == Kind::Sqlite);
+        Ok(lasting.url.clone())
+    }
+
     /// The folder that the test may use beside the database.
     #[must_use]
     pub fn folder(&self) -> PathBuf {
         self.folder.path().to_owned()
-    }
-
-    /// Leaves the database where it is; its URL.
-    #[must_use]
-    pub fn keep(mut self) -> String {
-        self.server = None;
-        self.folder.disable_cleanup(true);
-        self.url.clone()
     }
 
     /// Runs a text on the database itself, past the store: for tests that damage it, or count.
@@ -202,6 +212,24 @@ mod tests {
             });
             assert_eq!(counts, [1, 2, 0], "{kind:?}");
         }
+    }
+
+    #[test]
+    fn a_lasting_database_is_there_until_somebody_drops_it() {
+        for kind in servers() {
+            let url = Database::lasting(kind).unwrap();
+            apart(sql::run(kind, &url, "SELECT 1")).unwrap();
+            let (path, _) = url.split_once('?').unwrap_or((&url, ""));
+            let name = path.rsplit('/').next().unwrap();
+            let far = std::time::SystemTime::now() + 1000 * names::LEFT_AFTER;
+            assert!(!names::is_left(name, far), "{name}");
+            apart(sql::dropped(kind, &administrator(kind).unwrap(), name)).unwrap();
+        }
+        let url = Database::lasting(Kind::Sqlite).unwrap();
+        let folder = std::path::Path::new(url.strip_prefix("sqlite:").unwrap())
+            .parent()
+            .unwrap();
+        std::fs::remove_dir(folder).unwrap();
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@
 
 mod address;
 mod container;
+pub mod containers;
 mod database;
 mod lock;
 mod names;

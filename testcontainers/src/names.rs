@@ -29,6 +29,11 @@ pub(crate) fn fresh() -> String {
     named(seconds(SystemTime::now()), random())
 }
 
+/// A name of a database that no test run drops.
+pub(crate) fn lasting() -> String {
+    format!("dbmail_lasting_{:016x}", random())
+}
+
 pub(crate) fn named(second: u64, random: u64) -> String {
     format!("{PREFIX}{second}_{random:016x}")
 }
