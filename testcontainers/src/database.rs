@@ -128,6 +128,7 @@ impl Drop for Database {
 mod tests {
     use super::*;
     use crate::kinds_at_hand;
+    use crate::lock::Lock;
 
     fn servers() -> impl Iterator<Item = Kind> {
         kinds_at_hand()
@@ -244,6 +245,8 @@ mod tests {
     fn what_a_killed_test_left_is_dropped_and_nothing_else() {
         for kind in servers() {
             let administrator = administrator(kind).unwrap();
+            // As whoever sweeps: another run is not to do it meanwhile.
+            let lock = Lock::on(kind).unwrap();
             let second =
                 names::seconds(std::time::SystemTime::now()) - names::LEFT_AFTER.as_secs() - 60;
             let old = |random: u64| names::named(second, random);
@@ -266,7 +269,7 @@ mod tests {
             );
             young.run("SELECT 1").unwrap();
             apart(sql::run(kind, &used_url, "SELECT 1")).unwrap();
-            drop(open);
+            drop((open, lock));
             apart(sql::dropped(kind, &administrator, &used)).unwrap();
         }
     }
