@@ -178,6 +178,47 @@ impl<C: Connection> Db<C> {
         Ok(touched)
     }
 
+    /// Runs several statements, each for its rows, in order; those without rows are left out. None of them may read what
+    /// another writes. How many rows each touched.
+    pub(crate) async fn together<const N: usize>(
+        &mut self,
+        group: [(Sql, Vec<Vec<Value>>); N],
+    ) -> Result<[u64; N], Failure> {
+        let mut touched = [0; N];
+        let rows = group.iter().flat_map(|(_, rows)| rows);
+        let octets: u64 = rows.flatten().map(Value::octets).sum();
+        if octets > MANY_BYTES_MAX as u64 || group.iter().any(|(_, r)| r.len() > MANY_ROWS_MAX) {
+            for ((sql, rows), count) in group.into_iter().zip(&mut touched) {
+                *count = self.many(sql, rows).await?;
+            }
+            return Ok(touched);
+        }
+        let mut wanted = Vec::with_capacity(N);
+        let mut places = Vec::with_capacity(N);
+        for (place, (sql, rows)) in group.into_iter().enumerate() {
+            if rows.is_empty() {
+                continue;
+            }
+            let statement = self.prepare(sql);
+            for row in &rows {
+                self.locking(statement, row.first());
+            }
+            wanted.push((statement, rows));
+            places.push(place);
+        }
+        let counts = match wanted.as_slice() {
+            [] => Vec::new(),
+            [(statement, rows)] => vec![self.conn.execute_many(statement, rows).await?],
+            all => self.conn.execute_together(all).await?,
+        };
+        for (place, count) in places.into_iter().zip(counts) {
+            if let Some(touched) = touched.get_mut(place) {
+                *touched = count;
+            }
+        }
+        Ok(touched)
+    }
+
     /// Others may hold the counter row that the statement locks.
     fn waiting(&self, statement: &'static Rendered) -> Option<CounterLock> {
         let locks = self.writing && statement.lock == Some(Lock::Counter);

@@ -113,6 +113,12 @@ impl Connection for AnyConnection {
     ) -> Result<u64, Failure> {
         each!(self, inner => inner.execute_many(statement, rows))
     }
+    async fn execute_together(
+        &mut self,
+        group: &[(&'static Rendered, Vec<Vec<Value>>)],
+    ) -> Result<Vec<u64>, Failure> {
+        each!(self, inner => inner.execute_together(group))
+    }
     async fn reconnect(&mut self) -> Result<(), Failure> {
         each!(self, inner => inner.reconnect())
     }

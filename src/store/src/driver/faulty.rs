@@ -108,6 +108,15 @@ impl<C: Connection> Connection for Faulty<C> {
         self.statement(statement)?;
         self.inner.execute_many(statement, rows).await
     }
+    async fn execute_together(
+        &mut self,
+        group: &[(&'static Rendered, Vec<Vec<Value>>)],
+    ) -> Result<Vec<u64>, Failure> {
+        for (statement, _) in group {
+            self.statement(statement)?;
+        }
+        self.inner.execute_together(group).await
+    }
     async fn reconnect(&mut self) -> Result<(), Failure> {
         if self.next(|f| f == Fault::NoConnection).is_some() {
             return Err(Failure::Lost("no connection".to_owned()));

@@ -89,6 +89,20 @@ pub(crate) trait Connection: Send {
         statement: &'static Rendered,
         rows: &[Vec<Value>],
     ) -> impl Future<Output = Result<u64, Failure>> + Send;
+    /// Runs several statements, each for its rows, in order and on as few ways there and back as the database allows. None of
+    /// them may read what another writes. How many rows each touched.
+    fn execute_together(
+        &mut self,
+        group: &[(&'static Rendered, Vec<Vec<Value>>)],
+    ) -> impl Future<Output = Result<Vec<u64>, Failure>> + Send {
+        async move {
+            let mut touched = Vec::with_capacity(group.len());
+            for (statement, rows) in group {
+                touched.push(self.execute_many(statement, rows).await?);
+            }
+            Ok(touched)
+        }
+    }
     /// A new connection in place of a broken one.
     fn reconnect(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
     /// Waits, before something is tried again.

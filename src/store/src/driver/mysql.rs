@@ -10,7 +10,7 @@ use sqlx::{Arguments, ConnectOptions, Decode, Executor, Row as _, TypeInfo, Valu
 use super::postgres::{int, octets, text};
 use super::server::{Flavour, LOCK_SECONDS, PREPARED_MAX, Server};
 use super::{Begin, Failure, Rows, Value};
-use crate::sql::{Dialect, Kind, Many, Rendered, Step};
+use crate::sql::{Dialect, Kind, Lists, Many, Rendered, Step};
 
 /// MySQL and MariaDB.
 pub(crate) enum MySql {}
@@ -223,12 +223,12 @@ impl Flavour for MySql {
         statement: &'static Rendered,
         rows: &[Vec<Value>],
     ) -> Result<u64, sqlx::Error> {
-        let Some(many) = &statement.many else {
+        let Some(Many::Lists(many)) = &statement.many else {
             return Ok(0);
         };
         let (mut touched, mut rest) = (0, rows);
         while !rest.is_empty() {
-            let (now, later) = rest.split_at(Many::size(rest.len()));
+            let (now, later) = rest.split_at(Lists::size(rest.len()));
             rest = later;
             let mut given = MySqlArguments::default();
             for row in now {

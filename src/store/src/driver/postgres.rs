@@ -9,7 +9,7 @@ use sqlx::{Arguments, ConnectOptions, Decode, Executor, Row as _, TypeInfo, Valu
 
 use super::server::{Flavour, LOCK_SECONDS, PREPARED_MAX, STATEMENT_SECONDS, Server};
 use super::{Begin, Failure, Rows, Value};
-use crate::sql::{Dialect, Kind, Rendered, Step};
+use crate::sql::{Dialect, Kind, Many, Rendered, Step, together};
 
 /// PostgreSQL.
 pub(crate) enum Postgres {}
@@ -125,6 +125,24 @@ fn arguments(statement: &Rendered, values: &[Value]) -> Result<PgArguments, sqlx
     Ok(arguments)
 }
 
+/// The values of a text that takes an array for each parameter.
+fn add_arrays(
+    arguments: &mut PgArguments,
+    statement: &Rendered,
+    rows: &[Vec<Value>],
+) -> Result<(), sqlx::Error> {
+    for (n, kind) in statement.parameters.iter().enumerate() {
+        let column = || rows.iter().map(|row| row.get(n).unwrap_or(&Value::Null));
+        match kind {
+            Kind::Int => arguments.add(column().map(int).collect::<Vec<_>>()),
+            Kind::Octets => arguments.add(column().map(octets).collect::<Vec<_>>()),
+            Kind::Text => arguments.add(column().map(text).collect::<Vec<_>>()),
+        }
+        .map_err(sqlx::Error::Encode)?;
+    }
+    Ok(())
+}
+
 /// What the columns of an answer hold.
 fn kinds(row: &PgRow) -> Vec<Kind> {
     let kind = |column: &sqlx::postgres::PgColumn| match sqlx::Column::type_info(column).name() {
@@ -230,20 +248,30 @@ impl Flavour for Postgres {
         statement: &'static Rendered,
         rows: &[Vec<Value>],
     ) -> Result<u64, sqlx::Error> {
-        let Some(many) = &statement.many else {
+        let Some(Many::Arrays(many)) = &statement.many else {
             return Ok(0);
         };
         let mut arguments = PgArguments::default();
-        for (n, kind) in statement.parameters.iter().enumerate() {
-            let column = || rows.iter().map(|row| row.get(n).unwrap_or(&Value::Null));
-            match kind {
-                Kind::Int => arguments.add(column().map(int).collect::<Vec<_>>()),
-                Kind::Octets => arguments.add(column().map(octets).collect::<Vec<_>>()),
-                Kind::Text => arguments.add(column().map(text).collect::<Vec<_>>()),
-            }
-            .map_err(sqlx::Error::Encode)?;
-        }
-        let query = sqlx::query_with(many.text(1), arguments);
+        add_arrays(&mut arguments, statement, rows)?;
+        let query = sqlx::query_with(many.text, arguments);
         Ok(query.execute(link).await?.rows_affected())
+    }
+
+    async fn together(
+        link: &mut PgConnection,
+        group: &[(&'static Rendered, Vec<Vec<Value>>)],
+    ) -> Result<Option<Vec<u64>>, sqlx::Error> {
+        let statements: Vec<&'static Rendered> = group.iter().map(|(s, _)| *s).collect();
+        let Some(text) = together(&statements) else {
+            return Ok(None);
+        };
+        let mut arguments = PgArguments::default();
+        for (statement, rows) in group {
+            add_arrays(&mut arguments, statement, rows)?;
+        }
+        let row = sqlx::query_with(text, arguments).fetch_one(link).await?;
+        let count = |n| row.try_get::<i64, _>(n).map(i64::unsigned_abs);
+        let counts: Result<_, _> = (0..group.len()).map(count).collect();
+        Ok(Some(counts?))
     }
 }

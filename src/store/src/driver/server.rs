@@ -58,12 +58,20 @@ pub(crate) trait Flavour: Send + Sync + Sized + 'static {
         step: &'static Step,
         values: &[Value],
     ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
-    /// Runs an INSERT for many rows; how many it touched.
+    /// Runs a statement for many rows; how many it touched.
     fn insert(
         link: &mut Self::Link,
         statement: &'static Rendered,
         rows: &[Vec<Value>],
     ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
+    /// Runs several statements for many rows each on one way there and back, in order; how many rows each touched. None:
+    /// this kind of database does not.
+    fn together(
+        _link: &mut Self::Link,
+        _group: &[(&'static Rendered, Vec<Vec<Value>>)],
+    ) -> impl Future<Output = Result<Option<Vec<u64>>, sqlx::Error>> + Send {
+        async { Ok(None) }
+    }
 }
 
 /// A connection to a server, or the lack of one.
@@ -276,6 +284,23 @@ impl<F: Flavour> Connection for Server<F> {
         let mut touched = 0;
         for row in rows {
             touched += self.execute(statement, row).await?;
+        }
+        Ok(touched)
+    }
+
+    async fn execute_together(
+        &mut self,
+        group: &[(&'static Rendered, Vec<Vec<Value>>)],
+    ) -> Result<Vec<u64>, Failure> {
+        let link = self.connected().await?;
+        match within(STATEMENT_SECONDS, F::together(link, group)).await {
+            Ok(Some(touched)) => return Ok(touched),
+            Ok(None) => {}
+            Err(error) => return Err(self.failed(error)),
+        }
+        let mut touched = Vec::with_capacity(group.len());
+        for (statement, rows) in group {
+            touched.push(self.execute_many(statement, rows).await?);
         }
         Ok(touched)
     }

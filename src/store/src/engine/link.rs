@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use dbmail_core::store::{
@@ -51,6 +51,8 @@ pub(crate) struct LinkBatch<'a> {
     /// Those that a run of the transaction found to have no place, by link and recipient: it is rolled back and run again
     /// without them. Grows with each run, so there are at most as many runs as recipients.
     refused: Mutex<BTreeMap<(usize, usize), Refusal>>,
+    /// A run found the identity of one of the deliveries there: the next looks at the identities before it writes anything.
+    repeats: AtomicBool,
 }
 
 impl<'a> LinkBatch<'a> {
@@ -58,6 +60,7 @@ impl<'a> LinkBatch<'a> {
         Self {
             links,
             refused: Mutex::default(),
+            repeats: AtomicBool::new(false),
         }
     }
 }
@@ -119,16 +122,42 @@ impl Work for LinkBatch<'_> {
         db.take_uploads(&mut linking).await?;
         db.find_targets(&mut linking).await?;
         linking.leave_out();
-        db.identify(&mut linking).await?;
+        // Repeats are rare, and each way to the database and back counts: identities and contents go together, and where an
+        // identity was there, it is all done again with a look first.
+        let identities = if self.repeats.load(Ordering::Relaxed) {
+            db.identify(&mut linking).await?;
+            Vec::new()
+        } else {
+            linking.identities()
+        };
         // What nobody can know of yet is written before the counter rows are locked, and the roots, the hottest rows, are
         // locked last (docs/design/schema.md).
-        let contents = db.write_contents(&linking).await?;
+        let Some(contents) = db.write_contents(&linking, identities).await? else {
+            self.repeats.store(true, Ordering::Relaxed);
+            return Err(Error::Again);
+        };
         let arrived = db.arrive(&mut linking).await?;
-        db.write_messages(&linking, &arrived, &contents).await?;
-        db.charge(&linking).await?;
-        db.settle(&mut linking).await?;
+        db.write_messages(&mut linking, &arrived, &contents).await?;
         Ok(linking.replies(&db.shared.tally))
     }
+}
+
+/// What a transaction writes to the identities of its deliveries.
+struct Outcomes {
+    stored: Vec<Vec<Value>>,
+    forgotten: Vec<Vec<Value>>,
+}
+
+/// The parts of the messages of a transaction.
+struct Parts {
+    /// Their ids, by hash.
+    ids: BTreeMap<[u8; 32], i64>,
+    /// Rows of those that are new.
+    rows: Vec<Vec<Value>>,
+    /// Rows of their chunks.
+    chunks: Vec<Vec<Value>>,
+    /// Those that were there, and not seen for a day.
+    seen: Vec<i64>,
 }
 
 /// What came into one mailbox.
@@ -275,29 +304,12 @@ impl<C: Connection> Db<C> {
     /// Inserts the identities of deliveries. Who finds his own there already repeats an earlier delivery (STORAGE 8).
     async fn identify(&mut self, linking: &mut Linking<'_>) -> Result<(), Error> {
         let now = linking.now;
-        let mut order: Vec<([u8; 32], usize)> = Vec::new();
-        for (place, arrival) in linking.coming() {
-            order.extend(arrival.identity.map(|identity| (identity, place)));
-        }
-        order.sort_unstable();
-        let address = |arrival: &Arrival<'_>| match linking.links.get(arrival.link).map(|l| &l.kind)
-        {
-            Some(LinkKind::Deliver { recipients, .. }) => recipients
-                .get(arrival.recipient)
-                .map(|to| String::from_utf8_lossy(&to.address).into_owned())
-                .filter(|address| !address.is_empty()),
-            Some(LinkKind::Append { .. }) | None => None,
-        };
-        let row = |(identity, place): &([u8; 32], usize)| {
-            let recipient = linking.arrivals.get(*place).and_then(address);
-            let recipient = recipient.unwrap_or_else(|| "?".to_owned());
-            values![*identity, recipient.as_str(), now.0].into()
-        };
-        let rows: Vec<Vec<Value>> = order.iter().map(row).collect();
+        let rows = linking.identities();
         let count = rows.len() as u64;
         if self.many(Sql::DeliveryInsert, rows).await? == count {
             return Ok(());
         }
+        let order = linking.by_identity();
         // Some were there. A row of a delivery that is done names its mailbox; one without is ours, of a moment ago.
         let mut before = None;
         for (identity, place) in order {
@@ -359,35 +371,21 @@ impl<C: Connection> Db<C> {
         })
     }
 
-    /// Charges the owners. Where one has no room for all, those that fit are found, in order, and the transaction runs
-    /// again without the others.
-    async fn charge(&mut self, linking: &Linking<'_>) -> Result<(), Error> {
-        let mut roots: BTreeMap<i64, Vec<&Arrival<'_>>> = BTreeMap::new();
-        for arrival in &linking.arrivals {
-            if matches!(arrival.state, State::Stored(_)) {
-                let root = arrival.target.quota_root;
-                roots.entry(root).or_default().push(arrival);
-            }
-        }
-        for (root, arrivals) in roots {
-            let total: u64 = arrivals.iter().map(|a| a.size).sum();
-            let all = values![root, total, arrivals.len() as u64];
-            if self.execute(Sql::QuotaCharge, &all).await? > 0 {
+    /// Finds which of the messages that have no room together fit one by one, in order; the transaction then runs again
+    /// without the others.
+    async fn find_room(&mut self, linking: &Linking<'_>, root: i64) -> Result<(), Error> {
+        let mut over = false;
+        for arrival in linking.stored() {
+            if arrival.target.quota_root != root {
                 continue;
             }
-            let mut over = false;
-            for arrival in arrivals {
-                let one = values![root, arrival.size, 1u32];
-                if self.execute(Sql::QuotaCharge, &one).await? == 0 {
-                    linking.refuse_arrival(arrival, Refusal::OverQuota);
-                    over = true;
-                }
-            }
-            if over {
-                return Err(Error::Again);
+            let one = values![root, arrival.size, 1u32];
+            if self.execute(Sql::QuotaCharge, &one).await? == 0 {
+                linking.refuse_arrival(arrival, Refusal::OverQuota);
+                over = true;
             }
         }
-        Ok(())
+        if over { Err(Error::Again) } else { Ok(()) }
     }
 
     /// Takes UIDs and MODSEQ from each mailbox's counter row.
@@ -489,16 +487,22 @@ impl<C: Connection> Db<C> {
         Ok(places)
     }
 
-    /// Writes contents and parts; the contents' ids by link.
+    /// Writes identities, contents and parts; the contents' ids by link, and none when an identity was there already.
     async fn write_contents(
         &mut self,
         linking: &Linking<'_>,
-    ) -> Result<BTreeMap<usize, i64>, Error> {
+        identities: Vec<Vec<Value>>,
+    ) -> Result<Option<BTreeMap<usize, i64>>, Error> {
         let links: BTreeSet<usize> = linking.coming().map(|(_, a)| a.link).collect();
         if links.is_empty() {
-            return Ok(BTreeMap::new());
+            return Ok(Some(BTreeMap::new()));
         }
-        let parts = self.write_parts(linking, &links).await?;
+        let Parts {
+            ids: parts,
+            rows: part_rows,
+            chunks,
+            seen,
+        } = self.find_parts(linking, &links).await?;
         let first = self.ids(
             Kind::Content,
             u32::try_from(links.len()).unwrap_or(u32::MAX),
@@ -532,20 +536,37 @@ impl<C: Connection> Db<C> {
                 segments.push(values![*id, ordinal as u64, start, size, part, octets].into());
             }
         }
-        self.many(Sql::ContentInsert, contents).await?;
-        self.many(Sql::SegmentInsert, segments).await?;
-        Ok(ids)
+        let count = identities.len() as u64;
+        let [new, ..] = self
+            .together([
+                (Sql::DeliveryInsert, identities),
+                (Sql::PartInsert, part_rows),
+                (Sql::ChunkInsert, chunks),
+                (Sql::ContentInsert, contents),
+                (Sql::SegmentInsert, segments),
+            ])
+            .await?;
+        if new != count {
+            return Ok(None);
+        }
+        for part in seen {
+            self.execute(Sql::PartSeen, &values![part, linking.now.0])
+                .await?;
+        }
+        Ok(Some(ids))
     }
 
-    /// Writes messages and logs.
+    /// Writes messages and logs, and the outcomes; and charges the owners.
     async fn write_messages(
         &mut self,
-        linking: &Linking<'_>,
+        linking: &mut Linking<'_>,
         arrived: &[Arrived],
         contents: &BTreeMap<usize, i64>,
     ) -> Result<(), Error> {
+        let outcomes = linking.settle();
         let count = arrived.iter().map(|a| a.places.len()).sum::<usize>();
         if count == 0 {
+            self.many(Sql::DeliveryForget, outcomes.forgotten).await?;
             return Ok(());
         }
         let mut email = self.ids(Kind::Email, u32::try_from(count).unwrap_or(u32::MAX))?;
@@ -602,18 +623,49 @@ impl<C: Connection> Db<C> {
                 entries: entries.collect(),
             });
         }
-        self.many(Sql::EmailInsert, emails).await?;
-        self.many(Sql::MessageInsert, messages).await?;
-        self.many(Sql::KeywordMarkOne, marks).await?;
-        self.log_many(&logs).await
+        let logs = self.log_rows(&logs)?;
+        let charges = linking.charges();
+        let charge =
+            |(root, (octets, count)): (&i64, &(u64, u64))| values![*root, *octets, *count].into();
+        let mut charged: Vec<Vec<Value>> = charges.iter().map(charge).collect();
+        // Several are locked one after another, in order.
+        let others = if charged.len() > 1 {
+            std::mem::take(&mut charged)
+        } else {
+            Vec::new()
+        };
+        let alone = charged.len() as u64;
+        let [.., paid] = self
+            .together([
+                (Sql::EmailInsert, emails),
+                (Sql::MessageInsert, messages),
+                (Sql::KeywordMarkOne, marks),
+                (Sql::LogInsert, logs),
+                (Sql::DeliverySettle, outcomes.stored),
+                (Sql::DeliveryForget, outcomes.forgotten),
+                (Sql::QuotaCharge, charged),
+            ])
+            .await?;
+        if paid < alone
+            && let Some(root) = charges.keys().next()
+        {
+            self.find_room(linking, *root).await?;
+        }
+        for (root, charge) in charges.keys().zip(others) {
+            if self.execute(Sql::QuotaCharge, &charge).await? == 0 {
+                self.find_room(linking, *root).await?;
+            }
+        }
+        Ok(())
     }
 
-    /// Stores the parts that come with the messages, in order of hash, or finds that they are there (STORAGE 17).
-    async fn write_parts(
+    /// Finds which of the parts that come with the messages are there, and makes rows of the others, in order of hash
+    /// (STORAGE 17).
+    async fn find_parts(
         &mut self,
         linking: &Linking<'_>,
         links: &BTreeSet<usize>,
-    ) -> Result<BTreeMap<[u8; 32], i64>, Error> {
+    ) -> Result<Parts, Error> {
         let mut parts = BTreeMap::new();
         for link in links.iter().filter_map(|link| linking.links.get(*link)) {
             for segment in &link.message.segments {
@@ -623,10 +675,11 @@ impl<C: Connection> Db<C> {
             }
         }
         let mut ids = BTreeMap::new();
-        let (mut rows, mut chunks) = (Vec::new(), Vec::new());
+        let (mut rows, mut chunks, mut seen) = (Vec::new(), Vec::new(), Vec::new());
         for (hash, part) in parts {
-            if let Some(twin) = self.twin(hash, part.size).await? {
+            if let Some((twin, long_ago)) = self.known_part(hash, part.size).await? {
                 ids.insert(hash, twin);
+                seen.extend(long_ago.then_some(twin));
                 continue;
             }
             let id = self.ids(Kind::Part, 1)?;
@@ -642,13 +695,30 @@ impl<C: Connection> Db<C> {
                 chunks.push(values![id, ordinal as u64, *packing, octets.clone()].into());
             }
         }
-        self.many(Sql::PartInsert, rows).await?;
-        self.many(Sql::ChunkInsert, chunks).await?;
-        Ok(ids)
+        Ok(Parts {
+            ids,
+            rows,
+            chunks,
+            seen,
+        })
     }
 
     /// A finished part with the same octets. Written on only when it was not seen for a day.
     pub(super) async fn twin(&mut self, hash: [u8; 32], size: u64) -> Result<Option<i64>, Error> {
+        let known = self.known_part(hash, size).await?;
+        if let Some((id, true)) = known {
+            let now = self.now().0;
+            self.execute(Sql::PartSeen, &values![id, now]).await?;
+        }
+        Ok(known.map(|(id, _)| id))
+    }
+
+    /// A finished part with the same octets, and whether it was last seen more than a day ago.
+    async fn known_part(
+        &mut self,
+        hash: [u8; 32],
+        size: u64,
+    ) -> Result<Option<(i64, bool)>, Error> {
         let mut rows = self.query(Sql::PartTwin, &values![hash]).await?;
         let Some(row) = rows.first() else {
             return Ok(None);
@@ -657,57 +727,8 @@ impl<C: Connection> Db<C> {
         if row.u64(1)? != size {
             return Err(Refusal::Damaged(format!("part {id} has another size")).into());
         }
-        let now = self.now().0;
-        if now.saturating_sub(seen) > SEEN_MICROSECONDS {
-            self.execute(Sql::PartSeen, &values![id, now]).await?;
-        }
-        Ok(Some(id))
-    }
-
-    /// Writes the outcome to each identity; what was not stored is not remembered, so that it may be tried again.
-    async fn settle(&mut self, linking: &mut Linking<'_>) -> Result<(), Error> {
-        let (mut stored, mut forgotten): (Vec<Vec<Value>>, Vec<Vec<Value>>) = Default::default();
-        let mut done: BTreeMap<[u8; 32], State> = BTreeMap::new();
-        for arrival in &linking.arrivals {
-            let Some(identity) = arrival.identity else {
-                continue;
-            };
-            let mailbox = arrival.target.mailbox;
-            match &arrival.state {
-                State::Stored(uid) => {
-                    stored.push(values![identity, mailbox.0, *uid].into());
-                    done.insert(identity, State::Repeated(mailbox, *uid));
-                }
-                State::Refused(_) | State::Coming => {
-                    forgotten.push(values![identity].into());
-                    done.insert(identity, arrival.state.clone());
-                }
-                State::RepeatOf(_) | State::Repeated(..) => {}
-            }
-        }
-        for (link, recipient, identity) in &linking.absent {
-            // The same delivery, to a recipient named before.
-            let first = linking
-                .arrivals
-                .iter()
-                .find(|a| a.identity == Some(*identity));
-            if let Some(first) = first
-                && let State::Stored(uid) = first.state
-                && (first.link, first.recipient) < (*link, *recipient)
-            {
-                let again = placed(first.target.mailbox, uid, true);
-                linking.outcomes.insert((*link, *recipient), again);
-            }
-        }
-        self.many(Sql::DeliverySettle, stored).await?;
-        self.many(Sql::DeliveryForget, forgotten).await?;
-        for arrival in &mut linking.arrivals {
-            if let State::RepeatOf(identity) = arrival.state {
-                let of = done.get(&identity).cloned();
-                arrival.state = of.unwrap_or(State::Refused(Refusal::Unavailable));
-            }
-        }
-        Ok(())
+        let age = self.now().0.saturating_sub(seen);
+        Ok(Some((id, age > SEEN_MICROSECONDS)))
     }
 }
 
@@ -769,6 +790,91 @@ impl<'a> Linking<'a> {
         if let Some(arrival) = self.arrivals.get_mut(place) {
             arrival.state = state;
         }
+    }
+
+    /// Those that come, by the identities of their deliveries: the order in which these are locked.
+    fn by_identity(&self) -> Vec<([u8; 32], usize)> {
+        let mut order: Vec<([u8; 32], usize)> = Vec::new();
+        for (place, arrival) in self.coming() {
+            order.extend(arrival.identity.map(|identity| (identity, place)));
+        }
+        order.sort_unstable();
+        order
+    }
+
+    /// Rows for the identities of deliveries.
+    fn identities(&self) -> Vec<Vec<Value>> {
+        let address = |arrival: &Arrival<'_>| match self.links.get(arrival.link).map(|l| &l.kind) {
+            Some(LinkKind::Deliver { recipients, .. }) => recipients
+                .get(arrival.recipient)
+                .map(|to| String::from_utf8_lossy(&to.address).into_owned())
+                .filter(|address| !address.is_empty()),
+            Some(LinkKind::Append { .. }) | None => None,
+        };
+        let row = |(identity, place): ([u8; 32], usize)| {
+            let recipient = self.arrivals.get(place).and_then(address);
+            let recipient = recipient.unwrap_or_else(|| "?".to_owned());
+            values![identity, recipient.as_str(), self.now.0].into()
+        };
+        self.by_identity().into_iter().map(row).collect()
+    }
+
+    /// Those that have their UIDs.
+    fn stored(&self) -> impl Iterator<Item = &Arrival<'a>> {
+        let stored = |a: &&Arrival<'a>| matches!(a.state, State::Stored(_));
+        self.arrivals.iter().filter(stored)
+    }
+
+    /// Octets and messages that each root pays for.
+    fn charges(&self) -> BTreeMap<i64, (u64, u64)> {
+        let mut charges: BTreeMap<i64, (u64, u64)> = BTreeMap::new();
+        for arrival in self.stored() {
+            let (octets, count) = charges.entry(arrival.target.quota_root).or_default();
+            *octets += arrival.size;
+            *count += 1;
+        }
+        charges
+    }
+
+    /// The outcome for each identity; what was not stored is not remembered, so that it may be tried again.
+    fn settle(&mut self) -> Outcomes {
+        let (mut stored, mut forgotten): (Vec<Vec<Value>>, Vec<Vec<Value>>) = Default::default();
+        let mut done: BTreeMap<[u8; 32], State> = BTreeMap::new();
+        for arrival in &self.arrivals {
+            let Some(identity) = arrival.identity else {
+                continue;
+            };
+            let mailbox = arrival.target.mailbox;
+            match &arrival.state {
+                State::Stored(uid) => {
+                    stored.push(values![identity, mailbox.0, *uid].into());
+                    done.insert(identity, State::Repeated(mailbox, *uid));
+                }
+                State::Refused(_) | State::Coming => {
+                    forgotten.push(values![identity].into());
+                    done.insert(identity, arrival.state.clone());
+                }
+                State::RepeatOf(_) | State::Repeated(..) => {}
+            }
+        }
+        for (link, recipient, identity) in &self.absent {
+            // The same delivery, to a recipient named before.
+            let first = self.arrivals.iter().find(|a| a.identity == Some(*identity));
+            if let Some(first) = first
+                && let State::Stored(uid) = first.state
+                && (first.link, first.recipient) < (*link, *recipient)
+            {
+                let again = placed(first.target.mailbox, uid, true);
+                self.outcomes.insert((*link, *recipient), again);
+            }
+        }
+        for arrival in &mut self.arrivals {
+            if let State::RepeatOf(identity) = arrival.state {
+                let of = done.get(&identity).cloned();
+                arrival.state = of.unwrap_or(State::Refused(Refusal::Unavailable));
+            }
+        }
+        Outcomes { stored, forgotten }
     }
 
     fn coming(&self) -> impl Iterator<Item = (usize, &Arrival<'a>)> {

@@ -70,8 +70,8 @@ fn kind(code: i64) -> Result<ChangeKind, Failure> {
 }
 
 impl<C: Connection> Db<C> {
-    /// Writes changes of mailboxes.
-    pub(super) async fn log_many(&mut self, changes: &[Logged]) -> Result<(), Error> {
+    /// Rows of the log for changes of mailboxes.
+    pub(super) fn log_rows(&mut self, changes: &[Logged]) -> Result<Vec<Vec<Value>>, Error> {
         let change_id = self.change_id()?;
         let now = self.now().0;
         let mut rows: Vec<Vec<Value>> = Vec::new();
@@ -107,8 +107,7 @@ impl<C: Connection> Db<C> {
             }
             self.witness_mailbox(*mailbox, *modseq, change_id);
         }
-        self.many(Sql::LogInsert, rows).await?;
-        Ok(())
+        Ok(rows)
     }
 
     /// Writes one change of a mailbox.
@@ -118,12 +117,13 @@ impl<C: Connection> Db<C> {
         modseq: ModSeq,
         entries: Vec<(Entry, UidSet)>,
     ) -> Result<(), Error> {
-        self.log_many(&[Logged {
+        let rows = self.log_rows(&[Logged {
             mailbox,
             modseq,
             entries,
-        }])
-        .await
+        }])?;
+        self.many(Sql::LogInsert, rows).await?;
+        Ok(())
     }
 
     /// `Request::Changes`. The counter row is read first; what is above its MODSEQ is not there yet.

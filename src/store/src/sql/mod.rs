@@ -13,13 +13,16 @@
 //! -- then
 //! SELECT next_id FROM id_block WHERE kind = :kind
 //! ```
+//!
+//! After the parameters a head may say `locks` and what ([`Lock`]), and `apart`: the rows of values that are given at once
+//! never meet on one row of a table, so that PostgreSQL may take them all in one text.
 
 mod render;
 
 use std::sync::OnceLock;
 
 use render::Written;
-pub(crate) use render::{Kind, Many, Rendered, Step};
+pub(crate) use render::{Kind, Lists, Many, Rendered, Step, together};
 
 /// Which database's SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -178,6 +181,13 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), FILES.len());
     }
 
+    fn text_of(many: &Many) -> &'static str {
+        match many {
+            Many::Lists(lists) => lists.text(1),
+            Many::Arrays(arrays) => arrays.text,
+        }
+    }
+
     #[test]
     fn statements_are_rendered_as_the_snapshots_have_them() {
         for dialect in Dialect::ALL {
@@ -192,7 +202,7 @@ mod tests {
                 if dialect == Dialect::Postgres
                     && let Some(many) = &rendered.many
                 {
-                    out.push_str(&format!("many: {}\n", many.text(1)));
+                    out.push_str(&format!("many: {}\n", text_of(many)));
                 }
                 out.push('\n');
             }
@@ -245,7 +255,7 @@ mod tests {
                 let mut texts = Vec::new();
                 for (sql, name) in Sql::ALL {
                     let rendered = sql.rendered(dialect);
-                    let many = rendered.many.as_ref().map(|many| many.text(1));
+                    let many = rendered.many.as_ref().map(text_of);
                     let steps = rendered.steps.iter().map(|step| step.text);
                     texts.extend(steps.chain(many).map(|text| (*name, text)));
                 }

@@ -31,7 +31,7 @@ pub(crate) struct Rendered {
     pub(crate) parameters: Vec<Kind>,
     /// What it locks; the first parameter says which row.
     pub(crate) lock: Option<Lock>,
-    /// How many rows of values go in one text, for an INSERT.
+    /// How many rows of values go in one text, where they do.
     pub(crate) many: Option<Many>,
 }
 
@@ -44,9 +44,18 @@ pub(crate) struct Step {
     pub(crate) order: Vec<usize>,
 }
 
-/// An INSERT of many rows.
+/// A statement for many rows of values.
 #[derive(Debug)]
-pub(crate) struct Many {
+pub(crate) enum Many {
+    /// The list of values of an INSERT, again and again.
+    Lists(Lists),
+    /// Arrays, one for each parameter: one text serves any number of rows.
+    Arrays(Arrays),
+}
+
+/// An `INSERT … VALUES (…), (…)`.
+#[derive(Debug)]
+pub(crate) struct Lists {
     before: String,
     row: String,
     after: String,
@@ -55,7 +64,7 @@ pub(crate) struct Many {
     texts: Mutex<BTreeMap<usize, &'static str>>,
 }
 
-impl Many {
+impl Lists {
     /// How many of so many rows go in the next text.
     pub(crate) fn size(rows: usize) -> usize {
         let fits = ROWS_IN_TEXT.iter().find(|size| **size <= rows);
@@ -75,6 +84,70 @@ impl Many {
             kept(text)
         })
     }
+}
+
+/// A statement joined with `unnest` of its parameters.
+#[derive(Debug)]
+pub(crate) struct Arrays {
+    before: String,
+    after: String,
+    kinds: Vec<Kind>,
+    /// The text for this statement alone.
+    pub(crate) text: &'static str,
+}
+
+impl Arrays {
+    fn new(before: String, after: String, kinds: Vec<Kind>) -> Self {
+        let mut made = Self {
+            before,
+            after,
+            kinds,
+            text: "",
+        };
+        made.text = kept(made.from(0));
+        made
+    }
+
+    /// The text where so many parameters stand before its own.
+    fn from(&self, parameters: usize) -> String {
+        let (mut arrays, mut columns) = (Vec::new(), Vec::new());
+        for (n, kind) in self.kinds.iter().enumerate() {
+            let array = match kind {
+                Kind::Int => "bigint[]",
+                Kind::Octets => "bytea[]",
+                Kind::Text => "text[]",
+            };
+            arrays.push(format!("${}::{array}", parameters + n + 1));
+            columns.push(format!("c{}", n + 1));
+        }
+        let (before, after) = (&self.before, &self.after);
+        let (arrays, columns) = (arrays.join(", "), columns.join(", "));
+        format!("{before}unnest({arrays}) AS v({columns}){after}")
+    }
+}
+
+/// One text for several statements of arrays, which answers how many rows each touched. They run in the order in which
+/// their counts are asked for. Made once for each sequence of names; there are as many as places that call for one.
+pub(crate) fn together(statements: &[&'static Rendered]) -> Option<&'static str> {
+    static TEXTS: Mutex<BTreeMap<Vec<&'static str>, &'static str>> = Mutex::new(BTreeMap::new());
+    let names: Vec<&'static str> = statements.iter().map(|statement| statement.name).collect();
+    let mut texts = lock(&TEXTS);
+    if let Some(text) = texts.get(&names) {
+        return Some(text);
+    }
+    let (mut with, mut counts) = (Vec::new(), Vec::new());
+    let mut parameters = 0;
+    for (n, statement) in statements.iter().enumerate() {
+        let Some(Many::Arrays(arrays)) = &statement.many else {
+            return None;
+        };
+        let text = arrays.from(parameters);
+        parameters += arrays.kinds.len();
+        with.push(format!("s{n} AS ({text}\nRETURNING 1)"));
+        counts.push(format!("(SELECT count(*) FROM s{n})"));
+    }
+    let text = format!("WITH {}\nSELECT {}", with.join(",\n"), counts.join(", "));
+    Some(texts.entry(names).or_insert(kept(text)))
 }
 
 /// A text for as long as the program runs: there are as many as statements, times the sizes above.
@@ -104,6 +177,8 @@ pub(super) struct Written<'a> {
     pub(super) name: &'a str,
     parameters: Vec<(&'a str, Kind)>,
     lock: Option<Lock>,
+    /// Rows of values for it never meet on one row of a table.
+    apart: bool,
     /// Name of the dialect, none for every other; and the texts, each as lines.
     blocks: Vec<(Option<&'a str>, Vec<Vec<&'a str>>)>,
 }
@@ -136,13 +211,15 @@ impl<'a> Written<'a> {
         let (name, rest) = head.split_once('(').unwrap_or((head, ""));
         let (parameters, rest) = rest.split_once(')').unwrap_or((rest, ""));
         let names = parameters.split(',').map(str::trim);
+        let words = rest.split_whitespace();
         Self {
             name: name.trim(),
             parameters: names
                 .filter(|name| !name.is_empty())
                 .map(parameter)
                 .collect(),
-            lock: rest.trim().strip_prefix("locks ").and_then(Lock::named),
+            lock: words.clone().find_map(Lock::named),
+            apart: words.clone().any(|word| word == "apart"),
             blocks: vec![(None, vec![Vec::new()])],
         }
     }
@@ -211,51 +288,62 @@ impl<'a> Written<'a> {
         (out, order)
     }
 
-    /// An `INSERT … VALUES (…)` for many rows. PostgreSQL takes arrays, one for each parameter, and one text serves any
-    /// number of rows; MySQL and MariaDB take the list of values again and again.
+    /// The statement for many rows. PostgreSQL takes arrays: of an INSERT, and of an UPDATE, DELETE or INSERT … SELECT whose
+    /// head says that its rows don't meet. MySQL and MariaDB take the list of an INSERT's values again and again.
     fn many(&self, text: &str, dialect: Dialect) -> Option<Many> {
-        if !text.starts_with("INSERT") {
-            return None;
-        }
-        let (before, rest) = text.split_once("VALUES (")?;
-        let (row, after) = rest.split_once(')')?;
-        let made = match dialect {
-            Dialect::Sqlite => return None,
+        match dialect {
+            Dialect::Sqlite => None,
             Dialect::MySql => {
+                let (before, row, after) = values_of(text)?;
                 let (row, order) = self.place(row, |_| "?".to_owned());
-                (
-                    format!("{before}VALUES "),
-                    format!("({row})"),
-                    after.to_owned(),
+                Some(Many::Lists(Lists {
+                    before: format!("{before}VALUES "),
+                    row: format!("({row})"),
+                    after: after.to_owned(),
                     order,
-                )
+                    texts: Mutex::default(),
+                }))
             }
             Dialect::Postgres => {
-                let (row, order) = self.place(row, |place| format!("v.c{}", place + 1));
-                let (mut arrays, mut columns) = (Vec::new(), Vec::new());
-                for (n, (_, kind)) in self.parameters.iter().enumerate() {
-                    let array = match kind {
-                        Kind::Int => "bigint[]",
-                        Kind::Octets => "bytea[]",
-                        Kind::Text => "text[]",
-                    };
-                    arrays.push(format!("${}::{array}", n + 1));
-                    columns.push(format!("c{}", n + 1));
-                }
-                let (arrays, columns) = (arrays.join(", "), columns.join(", "));
-                let from = format!("SELECT {row} FROM unnest({arrays}) AS v({columns})");
-                (before.to_owned(), from, after.to_owned(), order)
+                let (before, after) = match values_of(text) {
+                    Some((before, row, after)) => {
+                        (format!("{before}SELECT {row} FROM "), after.to_owned())
+                    }
+                    None if self.apart => joined(text)?,
+                    None => return None,
+                };
+                let column = |place| format!("v.c{}", place + 1);
+                let (before, _) = self.place(&before, column);
+                let (after, _) = self.place(&after, column);
+                let kinds = self.parameters.iter().map(|(_, kind)| *kind).collect();
+                Some(Many::Arrays(Arrays::new(before, after, kinds)))
             }
-        };
-        let (before, row, after, order) = made;
-        Some(Many {
-            before,
-            row,
-            after,
-            order,
-            texts: Mutex::default(),
-        })
+        }
     }
+}
+
+/// An `INSERT … VALUES (…)`: what stands before, between and after the brackets.
+fn values_of(text: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = text
+        .starts_with("INSERT")
+        .then(|| text.split_once("VALUES ("))??;
+    let (row, after) = rest.split_once(')')?;
+    Some((before, row, after))
+}
+
+/// Where a table of values is joined to a statement: what stands before and after it.
+fn joined(text: &str) -> Option<(String, String)> {
+    if text.starts_with("INSERT") {
+        let (before, after) = text.split_once("FROM ")?;
+        return Some((format!("{before}FROM "), format!(", {after}")));
+    }
+    let (before, after) = text.split_once("WHERE ")?;
+    let word = if text.starts_with("DELETE") {
+        "USING "
+    } else {
+        "FROM "
+    };
+    Some((format!("{before}{word}"), format!("\nWHERE {after}")))
 }
 
 #[cfg(test)]
@@ -293,24 +381,81 @@ mod tests {
         assert_eq!(one(text, Dialect::Postgres).steps.len(), 1);
     }
 
+    fn arrays(text: &str) -> Option<&'static str> {
+        match one(text, Dialect::Postgres).many {
+            Some(Many::Arrays(arrays)) => Some(arrays.text),
+            Some(Many::Lists(_)) | None => None,
+        }
+    }
+
     #[test]
     fn an_insert_of_many_rows_is_one_text() {
         let text = "-- statement: X (a, b: octets)\nINSERT INTO t (x, y, z)\nVALUES (:a, 0, :b)\nON CONFLICT (x) DO NOTHING";
-        let many = |dialect| one(text, dialect).many;
-        let postgres = many(Dialect::Postgres).unwrap();
         assert_eq!(
-            postgres.text(1),
-            "INSERT INTO t (x, y, z)\nSELECT v.c1, 0, v.c2 FROM unnest($1::bigint[], $2::bytea[]) AS v(c1, c2)\
-             \nON CONFLICT (x) DO NOTHING"
+            arrays(text),
+            Some(
+                "INSERT INTO t (x, y, z)\nSELECT v.c1, 0, v.c2 FROM unnest($1::bigint[], $2::bytea[]) AS v(c1, c2)\
+                 \nON CONFLICT (x) DO NOTHING"
+            )
         );
-        let mysql = many(Dialect::MySql).unwrap();
+        let Some(Many::Lists(mysql)) = one(text, Dialect::MySql).many else {
+            panic!("lists");
+        };
         assert!(mysql.text(2).contains("VALUES (?, 0, ?), (?, 0, ?)"));
         assert_eq!(mysql.order, vec![0, 1]);
-        assert!(many(Dialect::Sqlite).is_none());
+        assert!(one(text, Dialect::Sqlite).many.is_none());
         assert_eq!(
-            [Many::size(1_000), Many::size(15), Many::size(3)],
+            [Lists::size(1_000), Lists::size(15), Lists::size(3)],
             [256, 4, 2]
         );
+    }
+
+    #[test]
+    fn what_says_that_its_rows_do_not_meet_takes_arrays() {
+        let update = "(a, b) apart locks part\nUPDATE t SET x = :b\nWHERE y = :a";
+        assert_eq!(
+            arrays(&format!("-- statement: X {update}")),
+            Some(
+                "UPDATE t SET x = v.c2\nFROM unnest($1::bigint[], $2::bigint[]) AS v(c1, c2)\nWHERE y = v.c1"
+            )
+        );
+        let head = "-- statement: X (a, b)";
+        assert!(arrays(&format!("{head}\nUPDATE t SET x = :b WHERE y = :a")).is_none());
+        assert_eq!(
+            arrays("-- statement: X (a) apart\nDELETE FROM t WHERE y = :a"),
+            Some("DELETE FROM t USING unnest($1::bigint[]) AS v(c1)\nWHERE y = v.c1")
+        );
+        assert_eq!(
+            arrays(
+                "-- statement: X (a, b) apart\nINSERT INTO t (x, y)\nSELECT :b, z FROM u\nWHERE y = :a"
+            ),
+            Some(
+                "INSERT INTO t (x, y)\nSELECT v.c2, z FROM unnest($1::bigint[], $2::bigint[]) AS v(c1, c2), u\nWHERE y = v.c1"
+            )
+        );
+    }
+
+    #[test]
+    fn several_statements_are_one_text_whose_parameters_follow_one_another() {
+        let made = |name, text: &str| -> &'static Rendered {
+            let text = format!("-- statement: X {text}");
+            Box::leak(Box::new(read(&text)[0].render(name, Dialect::Postgres)))
+        };
+        let first = made("First", "(a)\nINSERT INTO t (x)\nVALUES (:a)");
+        let second = made(
+            "Second",
+            "(a, b) apart\nDELETE FROM u WHERE x = :a AND y = :b",
+        );
+        assert_eq!(
+            together(&[first, second]),
+            Some(
+                "WITH s0 AS (INSERT INTO t (x)\nSELECT v.c1 FROM unnest($1::bigint[]) AS v(c1)\nRETURNING 1),\n\
+                 s1 AS (DELETE FROM u USING unnest($2::bigint[], $3::bigint[]) AS v(c1, c2)\nWHERE x = v.c1 AND y = v.c2\n\
+                 RETURNING 1)\nSELECT (SELECT count(*) FROM s0), (SELECT count(*) FROM s1)"
+            )
+        );
+        let other = made("Third", "(a)\nUPDATE t SET x = :a WHERE x > 1");
+        assert_eq!(together(&[first, other]), None);
     }
 
     #[test]

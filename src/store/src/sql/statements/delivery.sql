@@ -17,8 +17,8 @@ SELECT mailbox, msg_uid, delivered_at FROM delivery WHERE identity = :identity
 UPDATE delivery SET reply_code = 0, mailbox = NULL, msg_uid = NULL, delivered_at = :delivered_at
 WHERE identity = :identity
 
--- statement: DeliverySettle (identity: octets, mailbox, msg_uid)
+-- statement: DeliverySettle (identity: octets, mailbox, msg_uid) apart
 UPDATE delivery SET reply_code = 250, mailbox = :mailbox, msg_uid = :msg_uid WHERE identity = :identity
 
--- statement: DeliveryForget (identity: octets)
+-- statement: DeliveryForget (identity: octets) apart
 DELETE FROM delivery WHERE identity = :identity

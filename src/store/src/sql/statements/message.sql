@@ -10,7 +10,7 @@ SELECT msg_uid, flags, modseq, msg_size FROM message
 WHERE mailbox = :mailbox AND msg_uid BETWEEN :low AND :high
 ORDER BY msg_uid
 
--- statement: MessageSetFlags (mailbox, low, high, flags, modseq)
+-- statement: MessageSetFlags (mailbox, low, high, flags, modseq) apart
 UPDATE message SET flags = :flags, modseq = :modseq
 WHERE mailbox = :mailbox AND msg_uid BETWEEN :low AND :high
 
@@ -20,7 +20,7 @@ WHERE mailbox = :mailbox AND msg_uid BETWEEN :low AND :high
   AND (flags BETWEEN 8 AND 15 OR flags BETWEEN 24 AND 31)
 ORDER BY msg_uid
 
--- statement: GoneInsertDeleted (mailbox, low, high, gone_modseq, gone_at, gone_why)
+-- statement: GoneInsertDeleted (mailbox, low, high, gone_modseq, gone_at, gone_why) apart
 INSERT INTO message_gone (mailbox, msg_uid, modseq, flags, email, msg_size, internal_at, zone, saved_at,
                           gone_modseq, gone_at, gone_by, gone_why)
 SELECT mailbox, msg_uid, modseq, flags, email, msg_size, internal_at, zone, saved_at,
@@ -29,12 +29,12 @@ FROM message
 WHERE mailbox = :mailbox AND msg_uid BETWEEN :low AND :high
   AND (flags BETWEEN 8 AND 15 OR flags BETWEEN 24 AND 31)
 
--- statement: MessageRemoveDeleted (mailbox, low, high)
+-- statement: MessageRemoveDeleted (mailbox, low, high) apart
 DELETE FROM message
 WHERE mailbox = :mailbox AND msg_uid BETWEEN :low AND :high
   AND (flags BETWEEN 8 AND 15 OR flags BETWEEN 24 AND 31)
 
--- statement: GoneInsert (mailbox, low, high, gone_modseq, gone_at, gone_why)
+-- statement: GoneInsert (mailbox, low, high, gone_modseq, gone_at, gone_why) apart
 INSERT INTO message_gone (mailbox, msg_uid, modseq, flags, email, msg_size, internal_at, zone, saved_at,
                           gone_modseq, gone_at, gone_by, gone_why)
 SELECT mailbox, msg_uid, modseq, flags, email, msg_size, internal_at, zone, saved_at,
@@ -42,16 +42,16 @@ SELECT mailbox, msg_uid, modseq, flags, email, msg_size, internal_at, zone, save
 FROM message
 WHERE mailbox = :mailbox AND msg_uid BETWEEN :low AND :high
 
--- statement: MessageRemove (mailbox, low, high)
+-- statement: MessageRemove (mailbox, low, high) apart
 DELETE FROM message WHERE mailbox = :mailbox AND msg_uid BETWEEN :low AND :high
 
 -- statement: MessageInsert (mailbox, msg_uid, modseq, flags, email, msg_size, internal_at, zone, saved_at)
 INSERT INTO message (mailbox, msg_uid, modseq, flags, email, msg_size, internal_at, zone, saved_at)
 VALUES (:mailbox, :msg_uid, :modseq, :flags, :email, :msg_size, :internal_at, :zone, :saved_at)
 
--- statement: MessageCopy (source, low, high, target, first_uid, modseq, saved_at)
+-- statement: MessageCopy (source, low, high, target, first_uid, modseq, saved_at) apart
 INSERT INTO message (mailbox, msg_uid, modseq, flags, email, msg_size, internal_at, zone, saved_at)
-SELECT :target, :first_uid + row_number() OVER (ORDER BY msg_uid) - 1, :modseq, flags, email, msg_size,
+SELECT :target, :first_uid + row_number() OVER (PARTITION BY :low ORDER BY msg_uid) - 1, :modseq, flags, email, msg_size,
        internal_at, zone, :saved_at
 FROM message
 WHERE mailbox = :source AND msg_uid BETWEEN :low AND :high
@@ -62,7 +62,7 @@ FROM keyword w JOIN message_keyword k ON k.mailbox = w.mailbox AND k.kw_number =
 WHERE w.mailbox = :mailbox AND k.msg_uid BETWEEN :low AND :high
 ORDER BY k.kw_number, k.msg_uid
 
--- statement: KeywordMark (mailbox, kw_number, low, high)
+-- statement: KeywordMark (mailbox, kw_number, low, high) apart
 INSERT INTO message_keyword (mailbox, kw_number, msg_uid)
 SELECT :mailbox, :kw_number, msg_uid FROM message
 WHERE mailbox = :mailbox AND msg_uid BETWEEN :low AND :high
@@ -70,7 +70,7 @@ WHERE mailbox = :mailbox AND msg_uid BETWEEN :low AND :high
 -- statement: KeywordMarkOne (mailbox, kw_number, msg_uid)
 INSERT INTO message_keyword (mailbox, kw_number, msg_uid) VALUES (:mailbox, :kw_number, :msg_uid)
 
--- statement: KeywordUnmark (mailbox, kw_number, low, high)
+-- statement: KeywordUnmark (mailbox, kw_number, low, high) apart
 DELETE FROM message_keyword
 WHERE mailbox = :mailbox AND kw_number = :kw_number AND msg_uid BETWEEN :low AND :high
 

@@ -32,7 +32,7 @@ WHERE mailbox = :mailbox
 UPDATE mailbox_state SET recent_from = :next_uid
 WHERE mailbox = :mailbox AND recent_from = :recent_from
 
--- statement: QuotaCharge (root, octets, messages) locks quota
+-- statement: QuotaCharge (root, octets, messages) locks quota apart
 UPDATE quota_root
 SET used_size = used_size + :octets, used_messages = used_messages + :messages
 WHERE id = :root AND used_size + :octets <= most_size AND used_messages + :messages <= most_messages
