@@ -404,6 +404,21 @@ impl Collector for StoreFigures {
         )?;
         total("store_opaque", "Messages stored whole", counters.opaque)?;
         total(
+            "store_opened_from_memory",
+            "Mailboxes opened from what was known of them and the log",
+            counters.opened_from_memory,
+        )?;
+        total(
+            "store_opened_from_map",
+            "Mailboxes opened from their stored map and the log",
+            counters.opened_from_map,
+        )?;
+        total(
+            "store_opened_from_rows",
+            "Mailboxes opened by a row for each message",
+            counters.opened_from_rows,
+        )?;
+        total(
             "store_news_told",
             "News rows written for other front-ends",
             counters.news_told,

@@ -1,9 +1,11 @@
 //! A connection with what every request needs: counting, ids, the lock order, transactions that are run again.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use dbmail_core::store::{AccountId, MailboxId, ModSeq, Refusal, Timestamp};
 
 use crate::driver::{Begin, Connection, Failure, Rows, Value, values};
@@ -77,6 +79,8 @@ pub(crate) struct Db<C> {
     touched: Vec<MailboxId>,
     touched_accounts: Vec<AccountId>,
     writing: bool,
+    /// Unpacked chunks that the page under way needs, by part and ordinal.
+    pub(crate) chunks: BTreeMap<(i64, i64), Bytes>,
     /// What the transaction has locked, to assert the order.
     locks: Vec<(Lock, i64)>,
 }
@@ -92,6 +96,7 @@ impl<C: Connection> Db<C> {
             touched: Vec::new(),
             touched_accounts: Vec::new(),
             writing: false,
+            chunks: BTreeMap::new(),
             locks: Vec::new(),
         }
     }

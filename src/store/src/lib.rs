@@ -18,6 +18,7 @@ mod engine;
 mod faults;
 mod heard;
 mod hub;
+mod map;
 mod migrate;
 mod news;
 mod pack;

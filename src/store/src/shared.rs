@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use dbmail_core::store::FetchItems;
 use tokio::sync::watch;
 
 use crate::db::backoff;
+use crate::engine::Memory;
 use crate::hub::Hub;
 use crate::news::News;
 use crate::settings::{Clock, Settings};
@@ -52,6 +54,12 @@ pub(crate) struct Shared {
     pub(crate) writing: watch::Sender<usize>,
     /// What says whether another process has written.
     pub(crate) foreign_version: AtomicI64,
+    /// What is known of mailboxes, for SELECT.
+    pub(crate) known: Memory,
+    /// Messages from which on a mailbox has a stored map.
+    pub(crate) map_messages: u32,
+    /// How long the messages of a page are.
+    pub(crate) widths: Widths,
     chunks: Mutex<Vec<((i64, i64), Bytes)>>,
     random: RandomState,
     draws: AtomicU64,
@@ -72,6 +80,9 @@ impl Shared {
             front_end: AtomicI64::new(0),
             writing: watch::Sender::new(0),
             foreign_version: AtomicI64::new(0),
+            known: Memory::default(),
+            map_messages: settings.map_messages,
+            widths: Widths::default(),
             chunks: Mutex::default(),
             random: RandomState::new(),
             draws: AtomicU64::new(0),
@@ -97,6 +108,47 @@ impl Shared {
         chunks.retain(|(key, _)| *key != (part, ordinal));
         chunks.truncate(CHUNKS_KEPT - 1);
         chunks.insert(0, ((part, ordinal), octets));
+    }
+}
+
+/// Fewest rows that a page asks for: a mailbox may have messages far from the average.
+const ROWS_MIN: u64 = 16;
+
+/// How many octets a message brings into a page, by what is asked of it: so that a page reads about as many rows as it has
+/// room for. Averages that follow what is read; a wrong one makes a page shorter, or reads some rows for nothing.
+#[derive(Default)]
+pub(crate) struct Widths([AtomicU64; 8]);
+
+impl Widths {
+    fn of(&self, items: FetchItems) -> Option<&AtomicU64> {
+        let wide = usize::from(items.envelope || items.structure);
+        let place = wide + 2 * usize::from(items.header) + 4 * usize::from(items.content);
+        self.0.get(place)
+    }
+
+    /// How many rows to ask for, where so many octets have room.
+    pub(crate) fn rows(&self, items: FetchItems, octets: u64) -> usize {
+        let known = self
+            .of(items)
+            .map_or(0, |width| width.load(Ordering::Relaxed));
+        if known == 0 {
+            return usize::MAX;
+        }
+        usize::try_from((octets / known).max(ROWS_MIN) + 1).unwrap_or(usize::MAX)
+    }
+
+    /// So many rows had so many octets.
+    pub(crate) fn learn(&self, items: FetchItems, rows: u64, octets: u64) {
+        let Some(width) = self.of(items) else { return };
+        if rows < ROWS_MIN {
+            return;
+        }
+        let (new, old) = ((octets / rows).max(1), width.load(Ordering::Relaxed));
+        // Others may learn at the same time: any of the averages will do.
+        width.store(
+            if old == 0 { new } else { (3 * old + new) / 4 },
+            Ordering::Relaxed,
+        );
     }
 }
 

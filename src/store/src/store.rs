@@ -15,7 +15,8 @@ use crate::content::{Body, Prepared};
 use crate::db::{Db, Error, Work, refusal};
 use crate::driver::{AnyConnection, Connection, Failure, Queue, block_on};
 use crate::engine::{
-    Admin, AdminDone, Change, Claim, Link, LinkBatch, LinkKind, NextId, Stage, Unstage, sweep,
+    Admin, AdminDone, Change, Claim, Known, Link, LinkBatch, LinkKind, NextId, Stage, Unstage,
+    WriteMap, sweep,
 };
 use crate::hub::Watch;
 use crate::migrate::Connections;
@@ -112,6 +113,12 @@ pub struct Counters {
     pub counter_locks_under_way: u64,
     /// Messages that did not go together again from their parts: stored whole, or refused when they were staged.
     pub opaque: u64,
+    /// Mailboxes opened from what this front-end knew of them, and the log since.
+    pub opened_from_memory: u64,
+    /// Mailboxes opened from their stored map, and the log since.
+    pub opened_from_map: u64,
+    /// Mailboxes opened by reading a row for each message.
+    pub opened_from_rows: u64,
 }
 
 /// What requests of one name cost.
@@ -565,6 +572,9 @@ impl Store {
             })
             .await?;
         let mut opened = reading.opened;
+        if let Some(known) = reading.map {
+            self.write_map(opened.mailbox.id, known);
+        }
         if claims && !opened.recent.is_empty() {
             let next_uid = opened
                 .mailbox
@@ -583,6 +593,20 @@ impl Store {
             opened.mailbox.recent = 0;
         }
         Ok(Answer::Opened(Box::new(opened)))
+    }
+
+    /// Has the map of a mailbox written when a writer is free; nobody waits for it, and losing it costs time alone.
+    fn write_map(&self, mailbox: MailboxId, known: Arc<Known>) {
+        let work = WriteMap { mailbox, known };
+        let job: Job = Box::new(move |db| {
+            Box::pin(async move {
+                if let Err(error) = db.transact(&work).await {
+                    tracing::debug!(?error, "the map of a mailbox was not written");
+                }
+            })
+        });
+        // A store that is being closed writes none.
+        let _ = self.0.writer.push(Write::Other(job));
     }
 
     /// Begins an upload: nothing is in the database until it is longer than 256 KiB.
@@ -648,6 +672,9 @@ impl Store {
             counter_lock_microseconds: read(&tally.counter_lock_microseconds),
             counter_locks_under_way: read(&tally.counter_locks_under_way),
             opaque: read(&tally.opaque),
+            opened_from_memory: read(&self.0.shared.known.from_memory),
+            opened_from_map: read(&self.0.shared.known.from_map),
+            opened_from_rows: read(&self.0.shared.known.from_rows),
         }
     }
 }

@@ -153,6 +153,28 @@ fn kinds(row: &PgRow) -> Vec<Kind> {
     row.columns().iter().map(kind).collect()
 }
 
+/// Rows out of one row of arrays.
+fn turned(row: &PgRow) -> Result<Rows, sqlx::Error> {
+    let width = row.columns().len();
+    let mut columns: Vec<Vec<i64>> = Vec::with_capacity(width);
+    for n in 0..width {
+        // No rows at all are no array.
+        let column: Option<Vec<i64>> = row.try_get(n)?;
+        columns.push(column.unwrap_or_default());
+    }
+    let mut answer = Rows::new(width);
+    for n in 0..columns.first().map_or(0, Vec::len) {
+        for column in &columns {
+            answer.push(
+                column
+                    .get(n)
+                    .map_or(Value::Null, |number| Value::Int(*number)),
+            );
+        }
+    }
+    Ok(answer)
+}
+
 fn value(raw: PgValueRef<'_>, kind: Kind) -> Result<Value, sqlx::Error> {
     if raw.is_null() {
         return Ok(Value::Null);
@@ -216,6 +238,12 @@ impl Flavour for Postgres {
         let query = sqlx::query_with(step.text, arguments(statement, values)?);
         let mut stream = query.fetch(link);
         let mut answer = Rows::default();
+        if statement.turned {
+            while let Some(row) = stream.try_next().await? {
+                answer = turned(&row)?;
+            }
+            return Ok(answer);
+        }
         let mut columns: Vec<Kind> = Vec::new();
         while let Some(row) = stream.try_next().await? {
             if columns.is_empty() {

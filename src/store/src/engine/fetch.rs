@@ -14,7 +14,8 @@ use dbmail_core::store::{
 use super::open::{flags, keyword};
 use super::{spans, uid};
 use crate::db::{Db, Error};
-use crate::driver::{Connection, Row, values};
+use crate::driver::{Connection, Row, Value, values};
+use crate::pack;
 use crate::sql::Sql;
 
 /// How long a message that left its mailbox may still be fetched by sessions that were not told yet, in µs.
@@ -100,9 +101,16 @@ impl<C: Connection> Db<C> {
             through: None,
         };
         let mut octets = 0;
+        let mut weights = 0;
         for (low, high) in spans(uids, if wide { GAP_WIDE } else { GAP_NARROW }) {
             let room = rows_max.saturating_sub(draft.messages.len()) + 1;
             let left = PAGE_BYTES_MAX.saturating_sub(octets);
+            // What is over the page's octets was read for nothing.
+            let room = if wide {
+                room.min(self.shared.widths.rows(items, left))
+            } else {
+                room
+            };
             if room <= 1 || left == 0 {
                 draft.through = draft.messages.last_key_value().map(|(uid, _)| *uid);
                 break;
@@ -124,6 +132,7 @@ impl<C: Connection> Db<C> {
             };
             octets += rows.octets();
             let ended = rows.cut || rows.len() == room;
+            let count = rows.len() as u64;
             let mut last = None;
             for mut row in rows.each() {
                 let (message, head) = if wide {
@@ -131,10 +140,14 @@ impl<C: Connection> Db<C> {
                 } else {
                     (narrow(&row, 6, items, false)?, Bytes::new())
                 };
+                weights += weight(&message, items);
                 last = Some(message.uid);
                 if uids.contains(message.uid) {
                     draft.add(message, head, items);
                 }
+            }
+            if wide {
+                self.shared.widths.learn(items, count, octets.max(weights));
             }
             if ended {
                 draft.through = last;
@@ -220,11 +233,18 @@ impl<C: Connection> Db<C> {
         for (low, high) in spans(&present, 1 + GAP_WIDE) {
             let values = values![mailbox.0, low, high, INLINE_CONTENT_BYTES_MAX];
             let mut rows = self.query(Sql::FetchSegments, &values).await?;
+            let mut parts = 0;
             for mut row in rows.each() {
                 let uid = uid(row.u32(0)?)?;
                 if draft.messages.contains_key(&uid) {
-                    bodies.entry(uid).or_default().push(segment(&mut row, 1)?);
+                    let segment = segment(&mut row, 1)?;
+                    parts += usize::from(segment.part.is_some());
+                    bodies.entry(uid).or_default().push(segment);
                 }
+            }
+            if parts > 1 {
+                // Read together; a single one is read by who puts its message together.
+                self.take_chunks(&values).await?;
             }
         }
         for message in draft.messages.values_mut() {
@@ -241,6 +261,21 @@ impl<C: Connection> Db<C> {
                     .await?
             };
             message.octets = Some(octets);
+        }
+        self.chunks.clear();
+        Ok(())
+    }
+
+    /// Reads the chunks of the parts of some messages, to have them at hand.
+    async fn take_chunks(&mut self, of: &[Value]) -> Result<(), Error> {
+        let mut rows = self.query(Sql::FetchChunks, of).await?;
+        for mut row in rows.each() {
+            let (part, ordinal, packing) = (row.int(0)?, row.int(1)?, row.int(2)?);
+            let octets = pack::unpack(packing, row.bytes(3)?);
+            // What can't be unpacked is missed, and said, where it is needed.
+            if let Some(octets) = octets {
+                self.chunks.insert((part, ordinal), octets);
+            }
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ mod copy;
 mod expunge;
 mod fetch;
 mod flags;
+mod known;
 mod link;
 mod log;
 mod mailbox;
@@ -23,6 +24,7 @@ mod stage;
 pub(crate) use account::{Admin, AdminDone};
 pub(crate) use background::sweep;
 pub(crate) use change::{Change, Claim, NextId};
+pub(crate) use known::{Known, Memory, WriteMap};
 pub(crate) use link::{Link, LinkBatch, LinkKind};
 #[cfg(test)]
 pub(crate) use news::Told;

@@ -1,10 +1,13 @@
 //! Reading mailboxes: LIST, STATUS, SELECT, and who gets mail for an address.
 
+use std::sync::Arc;
+
 use dbmail_core::store::{
     AccountId, Answer, Keyword, Mailbox, MailboxId, MailboxName, ModSeq, Opened, Refusal, Resolved,
     SpecialUse, SystemFlags, Uid, UidSet, UidValidity,
 };
 
+use super::known::{Found, Known};
 use super::name_key;
 use crate::db::{Db, Error};
 use crate::driver::{Connection, Failure, Row, values};
@@ -31,6 +34,8 @@ pub(super) fn use_of(bits: i64) -> Option<SpecialUse> {
 pub(crate) struct Reading {
     pub(crate) opened: Opened,
     pub(crate) recent_from: i64,
+    /// What its map should say, when that is to be written.
+    pub(crate) map: Option<Arc<Known>>,
 }
 
 impl<C: Connection> Db<C> {
@@ -65,11 +70,12 @@ impl<C: Connection> Db<C> {
         &mut self,
         account: AccountId,
         name: &MailboxName,
-    ) -> Result<(Mailbox, i64), Error> {
+    ) -> Result<(Mailbox, i64, ModSeq), Error> {
         let values = values![account.0, name_key(name)];
         let mut rows = self.query(Sql::MailboxByName, &values).await?;
         let mut row = rows.first().ok_or(Refusal::NoSuchMailbox)?;
-        Ok(mailbox(&mut row)?)
+        let (found, recent_from) = mailbox(&mut row)?;
+        Ok((found, recent_from, ModSeq(row.u64(13)?)))
     }
 
     /// `Request::Status`.
@@ -94,29 +100,9 @@ impl<C: Connection> Db<C> {
     }
 
     async fn open_now(&mut self, account: AccountId, name: &MailboxName) -> Result<Reading, Error> {
-        let (mailbox, recent_from) = self.find(account, name).await?;
-        let values = values![mailbox.id.0, 1u32, u32::MAX];
-        let mut rows = self.query(Sql::MessageFlags, &values).await?;
-        let mut runs = super::Runs::new();
-        let mut first_unseen = None;
-        let mut before = 0;
-        for row in rows.each() {
-            let number = row.u32(0)?;
-            if first_unseen.is_none() && !flags(&row, 1)?.contains(SystemFlags::SEEN) {
-                first_unseen = Uid::new(number);
-            }
-            if number != before + 1 {
-                runs.interrupt();
-            }
-            runs.push((), number);
-            before = number;
-        }
-        let uids = UidSet::from_ranges(runs.runs.into_iter().map(|((), low, high)| low..=high));
-        let mut rows = self.query(Sql::KeywordsOf, &values![mailbox.id.0]).await?;
-        let mut keywords = Vec::with_capacity(rows.len());
-        for mut row in rows.each() {
-            keywords.push(keyword(&row.text(1)?)?);
-        }
+        let (mailbox, recent_from, log_from) = self.find(account, name).await?;
+        let Found { known, map_due } = self.know(&mailbox, log_from).await?;
+        let uids = known.uids.clone();
         let recent = u32::try_from(recent_from).ok().and_then(Uid::new);
         let recent = recent.map_or_else(UidSet::new, |from| {
             uids.intersection(&UidSet::range(from, Uid::MAX))
@@ -124,13 +110,14 @@ impl<C: Connection> Db<C> {
         let opened = Opened {
             mailbox,
             uids,
-            first_unseen,
+            first_unseen: known.unseen.first(),
             recent,
-            keywords,
+            keywords: known.keywords.clone(),
         };
         Ok(Reading {
             opened,
             recent_from,
+            map: map_due.then_some(known),
         })
     }
 }

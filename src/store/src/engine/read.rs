@@ -132,6 +132,9 @@ impl<C: Connection> Db<C> {
 
     async fn chunk(&mut self, part: i64, number: u64) -> Result<Bytes, Error> {
         let ordinal = i64::try_from(number).unwrap_or(i64::MAX);
+        if let Some(octets) = self.chunks.get(&(part, ordinal)) {
+            return Ok(octets.clone());
+        }
         if let Some(octets) = self.shared.chunk(part, ordinal) {
             return Ok(octets);
         }

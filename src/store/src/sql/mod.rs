@@ -15,7 +15,8 @@
 //! ```
 //!
 //! After the parameters a head may say `locks` and what ([`Lock`]), and `apart`: the rows of values that are given at once
-//! never meet on one row of a table, so that PostgreSQL may take them all in one text.
+//! never meet on one row of a table, so that PostgreSQL may take them all in one text. `narrowN` says that the answer has
+//! N columns, all of whole numbers, and may have very many rows.
 
 mod render;
 

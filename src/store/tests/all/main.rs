@@ -6,6 +6,7 @@ mod crash;
 mod ddl;
 mod files;
 mod life;
+mod map;
 mod news;
 mod outage;
 mod restored;

@@ -17,7 +17,8 @@ WHERE u.account = :account
 SELECT m.id, m.name, m.special_use, m.uidvalidity, s.next_uid, s.modseq, s.messages, s.unseen, s.deleted,
        s.total_size, s.recent_from,
        (SELECT count(*) FROM message g WHERE g.mailbox = m.id AND g.msg_uid >= s.recent_from),
-       (SELECT count(*) FROM subscription u WHERE u.account = m.account AND u.name_key = m.name_key)
+       (SELECT count(*) FROM subscription u WHERE u.account = m.account AND u.name_key = m.name_key),
+       s.log_from
 FROM mailbox m JOIN mailbox_state s ON s.mailbox = m.id
 WHERE m.account = :account AND m.name_key = :name_key
 
@@ -74,3 +75,9 @@ SELECT kw_number, name FROM keyword WHERE mailbox = :mailbox ORDER BY name_key
 -- statement: KeywordInsert (mailbox, kw_number, name_key: octets, name: text)
 INSERT INTO keyword (mailbox, kw_number, name_key, name)
 VALUES (:mailbox, :kw_number, :name_key, :name)
+
+-- statement: MapPieces (mailbox)
+SELECT piece, modseq, bits FROM mailbox_map WHERE mailbox = :mailbox ORDER BY piece
+
+-- statement: MapInsert (mailbox, piece, modseq, bits: octets)
+INSERT INTO mailbox_map (mailbox, piece, modseq, bits) VALUES (:mailbox, :piece, :modseq, :bits)

@@ -1,11 +1,12 @@
 -- Messages of a mailbox. `\Deleted` is bit 8 of the flags; not every database has a sign for bits.
 
--- statement: MessageFlags (mailbox, low, high)
+-- statement: MessageFlags (mailbox, low, high, row_count) narrow2
 SELECT msg_uid, flags FROM message
 WHERE mailbox = :mailbox AND msg_uid BETWEEN :low AND :high
 ORDER BY msg_uid
+FETCH FIRST :row_count ROWS ONLY
 
--- statement: MessageStates (mailbox, low, high)
+-- statement: MessageStates (mailbox, low, high) narrow4
 SELECT msg_uid, flags, modseq, msg_size FROM message
 WHERE mailbox = :mailbox AND msg_uid BETWEEN :low AND :high
 ORDER BY msg_uid
@@ -14,7 +15,7 @@ ORDER BY msg_uid
 UPDATE message SET flags = :flags, modseq = :modseq
 WHERE mailbox = :mailbox AND msg_uid BETWEEN :low AND :high
 
--- statement: MessageDeleted (mailbox, low, high)
+-- statement: MessageDeleted (mailbox, low, high) narrow3
 SELECT msg_uid, flags, msg_size FROM message
 WHERE mailbox = :mailbox AND msg_uid BETWEEN :low AND :high
   AND (flags BETWEEN 8 AND 15 OR flags BETWEEN 24 AND 31)
@@ -74,7 +75,7 @@ INSERT INTO message_keyword (mailbox, kw_number, msg_uid) VALUES (:mailbox, :kw_
 DELETE FROM message_keyword
 WHERE mailbox = :mailbox AND kw_number = :kw_number AND msg_uid BETWEEN :low AND :high
 
--- statement: FetchNarrow (mailbox, low, high, row_count)
+-- statement: FetchNarrow (mailbox, low, high, row_count) narrow7
 SELECT m.msg_uid, m.modseq, m.flags, m.internal_at, m.zone, m.saved_at, m.msg_size
 FROM message m
 WHERE m.mailbox = :mailbox AND m.msg_uid BETWEEN :low AND :high
@@ -138,3 +139,21 @@ FROM message m CROSS JOIN email e ON e.id = m.email CROSS JOIN content c ON c.id
 CROSS JOIN segment s ON s.content = c.id
 WHERE m.mailbox = :mailbox AND m.msg_uid BETWEEN :low AND :high AND c.content_size <= :size_max
 ORDER BY m.msg_uid, s.ordinal
+
+-- The chunks of the parts of the same messages, each part once.
+-- statement: FetchChunks (mailbox, low, high, size_max)
+SELECT k.part, k.ordinal, k.packing, k.octets FROM part_chunk k
+WHERE k.part IN (
+    SELECT s.part
+    FROM message m JOIN email e ON e.id = m.email JOIN content c ON c.id = e.content
+    JOIN segment s ON s.content = c.id
+    WHERE m.mailbox = :mailbox AND m.msg_uid BETWEEN :low AND :high AND c.content_size <= :size_max)
+ORDER BY k.part, k.ordinal
+-- dialect: sqlite
+SELECT k.part, k.ordinal, k.packing, k.octets FROM part_chunk k
+WHERE k.part IN (
+    SELECT s.part
+    FROM message m CROSS JOIN email e ON e.id = m.email CROSS JOIN content c ON c.id = e.content
+    CROSS JOIN segment s ON s.content = c.id
+    WHERE m.mailbox = :mailbox AND m.msg_uid BETWEEN :low AND :high AND c.content_size <= :size_max)
+ORDER BY k.part, k.ordinal

@@ -50,7 +50,7 @@ VALUES (:mailbox, :modseq, :piece, :kind, :low_uid, :high_uid, :uid_set, :flags_
         :kw_number, 0, :change_id, 0, :done_at)
 
 -- statement: LogSince (mailbox, since, through, row_count)
-SELECT modseq, kind, low_uid, high_uid, uid_set, flags_on, flags_off
+SELECT modseq, kind, low_uid, high_uid, uid_set, flags_on, flags_off, kw_number
 FROM change_log
 WHERE mailbox = :mailbox AND modseq > :since AND modseq <= :through
 ORDER BY modseq, piece
