@@ -149,7 +149,7 @@ pub(crate) fn together(statements: &[&'static Rendered]) -> Option<&'static str>
         counts.push(format!("(SELECT count(*) FROM s{n})"));
     }
     let text = format!("WITH {}\nSELECT {}", with.join(",\n"), counts.join(", "));
-    Some(texts.entry(names).or_insert(kept(text)))
+    Some(texts.entry(names).or_insert_with(|| kept(text)))
 }
 
 /// A text for as long as the program runs: there are as many as statements, times the sizes above.
