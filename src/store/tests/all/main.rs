@@ -9,6 +9,7 @@ mod life;
 mod news;
 mod outage;
 mod restored;
+mod retention;
 mod schema;
 mod together;
 mod uploads;

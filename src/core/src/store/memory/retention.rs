@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Held, Kept, Store};
-use crate::limits::{GONE_KEPT_SECONDS_MIN, LOG_KEPT_SECONDS_MIN};
+use crate::limits::{GONE_KEPT_SECONDS_MIN, LOG_KEPT_SECONDS_MIN, UNDELETE_MESSAGES_MAX};
 use crate::store::{
     AccountId, Change, ChangeKind, ContentId, MailboxId, MailboxName, ModSeq, Refusal, SpecialUse,
     SystemFlags, Timestamp, Uid, UidSet, Undeleted,
@@ -38,7 +38,7 @@ impl Store {
 
     /// Brings messages back that left a mailbox: those of `uids` that were expunged, or went with it, not those that were moved. They
     /// get new UIDs, keep flags (without `\Deleted`), keywords and INTERNALDATE, are recent, saved now, and of the same content; and
-    /// are no longer among the gone. Their owner pays.
+    /// are no longer among the gone. Their owner pays. At most [`UNDELETE_MESSAGES_MAX`] of them, those with the lowest UIDs.
     ///
     /// They come into `to`; without it into the mailbox that they left. A mailbox that is not there is made with the levels above it;
     /// in place of a deleted one, with its special use where that is free. `None`: there was nothing to bring back, and nothing
@@ -130,6 +130,7 @@ impl Held {
             kept.flags.system = kept.flags.system.without(SystemFlags::DELETED);
             kept
         };
+        let gone = gone.take(UNDELETE_MESSAGES_MAX);
         let all: Vec<(Uid, Kept)> = gone.map(|(uid, g)| (*uid, back(&g.kept))).collect();
         let from = all.iter().map(|(uid, _)| *uid).collect();
         (all.into_iter().map(|(_, kept)| kept).collect(), from)
