@@ -53,6 +53,15 @@ pub const STAGE_SLICE_BYTES_MAX: usize = 64 * 1024;
 pub const STAGE_AHEAD_BYTES_MAX: u64 = 512 * 1024;
 /// Most log entries in one answer to `Changes`.
 pub const CHANGES_MAX: usize = 1_000;
+/// How long a message that left its mailbox may still be fetched by sessions that were not told yet, in seconds (STORAGE 12).
+pub const GONE_SECONDS: u64 = 60 * 60;
+/// Messages that left their mailbox are not purged before so many seconds: the time above, and five minutes for clocks of
+/// front-ends that differ.
+pub const GONE_KEPT_SECONDS_MIN: u64 = GONE_SECONDS + 5 * 60;
+/// Rows of the logs are not purged before so many seconds: whoever was away for a night goes on where it stopped.
+pub const LOG_KEPT_SECONDS_MIN: u64 = 24 * 60 * 60;
+/// Messages brought back in one transaction: it holds the lock of their mailbox, and what comes meanwhile waits.
+pub const UNDELETE_MESSAGES_MAX: usize = 500;
 /// Time without a command before login after which the connection is closed, in seconds.
 pub const LOGIN_SECONDS_MAX: u64 = 60;
 /// Time without a command after login (RFC 9051 §5.4: at least 30 minutes), in seconds.

@@ -33,6 +33,10 @@ pub struct Settings {
     pub front_end: String,
     /// Pause between two runs of the background work (collecting parts, uploads, identities); 0 for none.
     pub background_seconds: u64,
+    /// How long what is gone is kept.
+    pub retention: Retention,
+    /// Pause between two runs in which what is past its time is purged; 0, or no background work, for none.
+    pub purge_seconds: u64,
     /// Pause between two looks for other front-ends' news, in milliseconds (STORAGE 11).
     pub poll_milliseconds: u64,
     /// Pause between two looks at the counter rows of watched mailboxes, in milliseconds: heals what a front-end that died
@@ -55,9 +59,31 @@ impl Default for Settings {
             map_messages: 4_096,
             front_end: format!("process {}", std::process::id()),
             background_seconds: 60,
+            retention: Retention::default(),
+            purge_seconds: 3600,
             poll_milliseconds: 250,
             news_sweep_milliseconds: 30_000,
             clock: Clock::system(),
+        }
+    }
+}
+
+/// How long what is gone is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Messages that were expunged, and deleted mailboxes, in seconds. Whatever is said here, they stay as long as sessions may
+    /// still ask for them: [`dbmail_core::limits::GONE_KEPT_SECONDS_MIN`].
+    pub deleted_seconds: u64,
+    /// Rows of the logs, in seconds; at least [`dbmail_core::limits::LOG_KEPT_SECONDS_MIN`]. Clients that were away for longer compare
+    /// their mailbox as a whole.
+    pub log_seconds: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            deleted_seconds: 30 * 24 * 3600,
+            log_seconds: 90 * 24 * 3600,
         }
     }
 }

@@ -91,8 +91,13 @@ impl Shared {
 
     /// Time to wait before a try.
     pub(crate) fn jitter(&self, tries: u32) -> Duration {
+        backoff(tries, self.draw())
+    }
+
+    /// A number that nobody can foretell.
+    pub(crate) fn draw(&self) -> u64 {
         let draw = self.draws.fetch_add(1, Ordering::Relaxed);
-        backoff(tries, self.random.hash_one(draw))
+        self.random.hash_one(draw)
     }
 
     /// An unpacked chunk that was read lately.
@@ -198,6 +203,11 @@ pub(crate) struct Tally {
     pub(crate) asked: AtomicU64,
     pub(crate) repeats: AtomicU64,
     pub(crate) opaque: AtomicU64,
+    pub(crate) purged_messages: AtomicU64,
+    pub(crate) purged_bytes: AtomicU64,
+    pub(crate) purge_runs: AtomicU64,
+    /// When the last one ended, in µs.
+    pub(crate) purge_last: AtomicI64,
     pub(crate) counter_locks: AtomicU64,
     pub(crate) counter_lock_microseconds: AtomicU64,
     /// Statements under way that lock a counter row.

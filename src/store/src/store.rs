@@ -23,7 +23,9 @@ use crate::migrate::Connections;
 use crate::shared::{Kind, Shared, lock};
 use crate::sql::Sql;
 use crate::upload::Upload;
-use crate::{AdminError, Applied, Credential, NewUser, OpenError, Settings, User, migrate, news};
+use crate::{
+    AdminError, Applied, Credential, NewUser, OpenError, Settings, User, migrate, news, purge,
+};
 
 /// Messages linked in one transaction at most (STORAGE 2).
 const BATCH_LINKS_MAX: usize = 32;
@@ -119,6 +121,14 @@ pub struct Counters {
     pub opened_from_map: u64,
     /// Mailboxes opened by reading a row for each message.
     pub opened_from_rows: u64,
+    /// Messages that were purged past their time.
+    pub purged_messages: u64,
+    /// Their octets.
+    pub purged_bytes: u64,
+    /// Runs of purging that came to their end.
+    pub purge_runs: u64,
+    /// When the last of them did, in microseconds since 1970 UTC; 0: none did.
+    pub purge_last: i64,
 }
 
 /// What requests of one name cost.
@@ -150,6 +160,11 @@ impl Store {
         let inner = Arc::new(Inner::start(Shared::new(&settings), connections)?);
         let poll = Duration::from_millis(settings.poll_milliseconds.max(POLL_MILLISECONDS_MIN));
         tokio::spawn(beside(Arc::downgrade(&inner), background, poll));
+        if settings.background_seconds > 0 && settings.purge_seconds > 0 {
+            let pause = Duration::from_secs(settings.purge_seconds);
+            let purging = purge::beside(Arc::downgrade(&inner), settings.retention, pause);
+            tokio::spawn(purging);
+        }
         if !inner.committers.is_empty() {
             let teller = news::Teller::begin(&inner).await;
             let sweep = Duration::from_millis(settings.news_sweep_milliseconds);
@@ -675,6 +690,10 @@ impl Store {
             opened_from_memory: read(&self.0.shared.known.from_memory),
             opened_from_map: read(&self.0.shared.known.from_map),
             opened_from_rows: read(&self.0.shared.known.from_rows),
+            purged_messages: read(&tally.purged_messages),
+            purged_bytes: read(&tally.purged_bytes),
+            purge_runs: read(&tally.purge_runs),
+            purge_last: tally.purge_last.load(Ordering::Relaxed),
         }
     }
 }
@@ -751,10 +770,23 @@ impl Inner {
         W: Work + Send + 'static,
         W::Done: 'static,
     {
+        self.transact(name, work).await?.map_err(refusal)
+    }
+
+    /// The same, for who acts on why it failed.
+    pub(crate) async fn transact<W>(
+        &self,
+        name: &'static str,
+        work: W,
+    ) -> Result<Result<W::Done, Error>, Refusal>
+    where
+        W: Work + Send + 'static,
+        W::Done: 'static,
+    {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |db| {
             Box::pin(async move {
-                let done = db.transact(&work).await.map_err(refusal);
+                let done = db.transact(&work).await;
                 let statements = db.take_statements();
                 db.shared.tally.spent(name, statements);
                 let _ = reply.send(done);
@@ -764,7 +796,7 @@ impl Inner {
             .push(Write::Other(job))
             .map_err(|_| Refusal::Unavailable)?;
         // A reply that never comes: the thread broke off while it ran.
-        answer.await.map_err(|_| Refusal::OutcomeUnknown)?
+        answer.await.map_err(|_| Refusal::OutcomeUnknown)
     }
 
     // --- for uploads -----------------------------------------------------------------------

@@ -32,7 +32,7 @@ pub use encoded_word::decode_field;
 pub use envelope::{Envelope, write_envelope};
 pub use header::{Field, Fields, fields, first_value, select_fields, unfold};
 pub use scanner::{Event, Scanned, Scanner, scan};
-pub use search::{LeafDecoder, Needle, TextMatcher, fold};
+pub use search::{LeafDecoder, Needle, TextMatcher, fold, holds_all};
 pub use section::{FieldFilter, Located, Section, SectionText, find, for_each_part, locate};
 pub use span::Span;
 pub use structure::{Kind, Node, Structure};

@@ -9,6 +9,10 @@ use unicode_normalization::char::decompose_compatible;
 
 use super::charset::CharsetDecoder;
 use super::content_type::Content;
+use super::encoded_word::decode_field;
+use super::header::fields;
+use super::scanner::scan;
+use super::structure::{Kind, Node};
 use super::transfer::TransferDecoder;
 
 /// Octets of a leaf decoded at a time, so that a matcher's memory does not grow with the slices it is fed.
@@ -203,6 +207,39 @@ impl<N: AsRef<[Needle]>> TextMatcher<N> {
     }
 }
 
+/// Whether a message holds every one of the texts, each anywhere in its header (trace fields before it included), the headers of its
+/// parts, or the parts that people write (text/*, message/*): what IMAP's TEXT looks at. `content` may be the beginning of a longer
+/// one; what follows is not looked at.
+pub fn holds_all(prefix: &[u8], content: &[u8], needles: &[Needle]) -> bool {
+    let mut matcher = TextMatcher::new(needles);
+    let look = |matcher: &mut TextMatcher<&[Needle]>, header: &[u8]| {
+        for field in fields(header) {
+            let name = String::from_utf8_lossy(field.name);
+            matcher.feed_text(&format!("{name}: {}", decode_field(field.value)));
+            matcher.end_text();
+        }
+    };
+    look(&mut matcher, prefix);
+    let scanned = scan(content);
+    for node in scanned.structure.nodes() {
+        if matcher.is_complete() {
+            break;
+        }
+        look(&mut matcher, node.header.of(content));
+        if is_text(node) {
+            let mut decoder = LeafDecoder::of(&node.content);
+            matcher.feed(node.body.of(content), &mut decoder);
+            matcher.end_leaf(&mut decoder);
+        }
+    }
+    matcher.is_complete()
+}
+
+/// Parts that people write, and message/* that was not taken apart (delivery reports).
+fn is_text(node: &Node) -> bool {
+    node.kind == Kind::Leaf && (node.content.is_media(b"text") || node.content.is_media(b"message"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,6 +289,32 @@ mod tests {
             matcher.end_leaf(&mut decoder);
         }
         assert_eq!(matcher.found(), [false]);
+    }
+
+    #[test]
+    fn a_message_is_looked_through_in_its_headers_and_texts() {
+        let prefix = b"Delivered-To: anna@example.org\r\n";
+        let message = "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nFrom: otto@example.net\r\n\
+            Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
+            Content-Transfer-Encoding: quoted-printable\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\
+            Das W=\r\nort\r\n--b\r\nContent-Type: application/pdf; name=bill.pdf\r\n\r\nhidden\r\n--b--\r\n";
+        let holds = |words: &[&str]| {
+            let needles: Vec<Needle> = words.iter().map(|word| Needle::new(word)).collect();
+            holds_all(prefix, message.as_bytes(), &needles)
+        };
+        for words in [
+            &["GRÜßE"][..],
+            &["subject: grüße", "otto@"],
+            &["wort", "bill.pdf", "anna@"],
+            &[""],
+            &[],
+        ] {
+            assert!(holds(words), "{words:?}");
+        }
+        for words in [&["hidden"][..], &["wort", "absent"], &["grüße otto"]] {
+            assert!(!holds(words), "{words:?}");
+        }
+        assert!(!holds_all(b"", b"no mail at all", &[Needle::new("x")]));
     }
 
     proptest! {

@@ -110,8 +110,8 @@ pub struct Changes {
     pub through: ModSeq,
     /// There is more above `through`.
     pub more: bool,
-    /// The log no longer reaches back to what was asked for: entries are those since `log_from` and the session must
-    /// compare its messages with `Open`.
+    /// The log no longer reaches back to what was asked for: changes above it were purged. The entries are those that are
+    /// left, and tell only a part; the session must compare its messages with `Open`, which is full and of one moment.
     pub forgotten: bool,
 }
 
@@ -207,6 +207,23 @@ pub struct Copied {
     pub to: UidSet,
     /// MOVE: the MODSEQ in the source.
     pub gone: Option<ModSeq>,
+}
+
+/// Messages that were brought back, in one transaction. Both sets have the same size and correspond in ascending order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undeleted {
+    /// The mailbox in which they are now.
+    pub mailbox: MailboxId,
+    /// Its name.
+    pub name: MailboxName,
+    /// The mailbox was made for them.
+    pub made: bool,
+    /// UIDs that they had where they were.
+    pub from: UidSet,
+    /// UIDs that they have now.
+    pub to: UidSet,
+    /// Their octets.
+    pub bytes: u64,
 }
 
 /// What became of a delivery to one recipient.

@@ -15,6 +15,7 @@
 mod delivery;
 mod mailboxes;
 mod messages;
+mod retention;
 #[cfg(test)]
 mod tests;
 
@@ -29,8 +30,6 @@ use super::{
 };
 use crate::limits::{CHANGES_MAX, KEYWORDS_MAX, READ_BYTES_MAX};
 
-/// How long a message that left its mailbox may still be fetched by sessions that were not told yet.
-const GONE_SECONDS: u64 = 60 * 60;
 /// How long a delivery is remembered, unless told otherwise.
 const REPEAT_WINDOW_SECONDS: u64 = 7 * 24 * 60 * 60;
 /// The same for a message without a Received field, of which a second copy looks like a repeat: as long as a sender
@@ -50,6 +49,8 @@ pub struct Store {
     /// The last id given, of any kind.
     last_id: i64,
     changed: BTreeSet<MailboxId>,
+    /// The time of the request under way.
+    now: Timestamp,
 }
 
 /// A user.
@@ -79,13 +80,24 @@ struct Held {
     /// UIDs from here on are recent for whoever claims them; `None` when all UIDs are used and claimed.
     recent_from: Option<Uid>,
     messages: BTreeMap<Uid, Kept>,
-    gone: BTreeMap<Uid, (Timestamp, Kept)>,
-    /// Ascending; every change since the mailbox was made.
-    log: Vec<Change>,
+    gone: BTreeMap<Uid, Gone>,
+    /// Ascending; every change above `log_from`, with its time.
+    log: Vec<(Timestamp, Change)>,
+    /// Changes up to here were purged from the log.
+    log_from: ModSeq,
     /// Keywords by which messages are or were marked, as first written.
     keywords: BTreeSet<Keyword>,
-    /// DELETE ended it; sessions may still fetch what they were not told to be gone.
-    deleted: bool,
+    /// When DELETE ended it; sessions may still fetch what they were not told to be gone.
+    deleted: Option<Timestamp>,
+}
+
+/// A message that left its mailbox.
+#[derive(Clone, Debug)]
+struct Gone {
+    at: Timestamp,
+    /// It went to another place and is there: it is not brought back.
+    moved: bool,
+    kept: Kept,
 }
 
 /// A message in a mailbox.
@@ -130,6 +142,7 @@ impl Store {
             repeat_window_bare_seconds: REPEAT_WINDOW_BARE_SECONDS,
             last_id: 0,
             changed: BTreeSet::new(),
+            now: Timestamp(0),
         }
     }
 
@@ -139,6 +152,7 @@ impl Store {
     /// The request's own refusals; see there.
     pub fn apply(&mut self, now: Timestamp, request: Request) -> Reply {
         self.changed.clear();
+        self.now = now;
         match request {
             Request::Resolve { address } => Ok(Answer::Resolved(self.resolve(&address))),
             Request::Mailboxes { account } => Ok(self.list(account)),
@@ -279,7 +293,9 @@ impl Store {
         self.changed = self
             .mailboxes
             .iter()
-            .filter_map(|(id, held)| (held.account == account && !held.deleted).then_some(*id))
+            .filter_map(|(id, held)| {
+                (held.account == account && held.deleted.is_none()).then_some(*id)
+            })
             .collect();
         self.mailboxes.retain(|_, held| held.account != account);
     }
@@ -308,7 +324,8 @@ impl Store {
 
     fn changes(&self, mailbox: MailboxId, since: ModSeq) -> Reply {
         let held = self.living(mailbox)?;
-        let after = held.log.iter().filter(|entry| entry.modseq > since);
+        let after = held.log.iter().map(|(_, entry)| entry);
+        let after = after.filter(|entry| entry.modseq > since);
         let mut entries: Vec<Change> = after.take(CHANGES_MAX + 1).cloned().collect();
         let mut through = held.modseq;
         // A MODSEQ is not torn: the change that has no room comes whole with the next answer.
@@ -321,7 +338,7 @@ impl Store {
             entries,
             through,
             more: cut.is_some(),
-            forgotten: false,
+            forgotten: since < held.log_from,
         }))
     }
 
@@ -352,20 +369,21 @@ impl Store {
 
     /// The mailboxes of an account.
     fn of(&self, account: AccountId) -> impl Iterator<Item = (MailboxId, &Held)> {
-        let theirs = move |held: &Held| held.account == account && !held.deleted;
+        let theirs = move |held: &Held| held.account == account && held.deleted.is_none();
         self.mailboxes
             .iter()
             .filter_map(move |(id, held)| theirs(held).then_some((*id, held)))
     }
 
     fn living(&self, mailbox: MailboxId) -> Result<&Held, Refusal> {
-        let held = self.mailboxes.get(&mailbox).filter(|held| !held.deleted);
-        held.ok_or(Refusal::NoSuchMailbox)
+        let held = self.mailboxes.get(&mailbox);
+        held.filter(|held| held.deleted.is_none())
+            .ok_or(Refusal::NoSuchMailbox)
     }
 
     fn living_mut(&mut self, mailbox: MailboxId) -> Result<&mut Held, Refusal> {
         let held = self.mailboxes.get_mut(&mailbox);
-        held.filter(|held| !held.deleted)
+        held.filter(|held| held.deleted.is_none())
             .ok_or(Refusal::NoSuchMailbox)
     }
 
@@ -412,6 +430,7 @@ impl Store {
         mailbox: MailboxId,
         happened: [(ChangeKind, UidSet); N],
     ) -> Option<ModSeq> {
+        let now = self.now;
         let held = self.mailboxes.get_mut(&mailbox)?;
         if happened.iter().all(|(_, uids)| uids.is_empty()) {
             return None;
@@ -420,7 +439,7 @@ impl Store {
         held.modseq = modseq;
         for (what, uids) in happened {
             if !uids.is_empty() {
-                held.log.push(Change { modseq, what, uids });
+                held.log.push((now, Change { modseq, what, uids }));
             }
         }
         self.changed.insert(mailbox);

@@ -1,11 +1,12 @@
 //! Administration: users, their addresses, passwords.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use dbmail_core::store::{AccountId, MailboxName, Refusal, SpecialUse, Timestamp};
+use dbmail_core::store::{AccountId, MailboxId, MailboxName, Refusal, SpecialUse, Timestamp};
 
 use super::mailbox::Event;
 use super::name_key;
+use super::purge::lists;
 use crate::db::{Db, Error, Work};
 use crate::driver::{Connection, Rows, Value, values};
 use crate::shared::Kind;
@@ -209,7 +210,8 @@ impl<C: Connection> Db<C> {
         remove: Sql,
         rows: &mut Rows,
     ) -> Result<(), Error> {
-        let (mut uids, mut emails, mut contents) = (Vec::new(), Vec::new(), Vec::new());
+        let mut uids = Vec::new();
+        let (mut emails, mut contents) = (BTreeSet::new(), BTreeSet::new());
         for row in rows.each() {
             let uid = row.u32(0)?;
             uids.push(if remove == Sql::MessageRemove {
@@ -217,30 +219,22 @@ impl<C: Connection> Db<C> {
             } else {
                 values![mailbox, uid].into()
             });
-            emails.push(values![row.int(1)?].into());
-            contents.push(values![row.int(2)?].into());
+            emails.insert(row.int(1)?);
+            contents.insert(row.int(2)?);
+        }
+        // Held before the references go: of two who remove the last ones, the second sees that they are.
+        for ids in lists(&emails) {
+            self.query(Sql::EmailsHold, &ids).await?;
         }
         self.many(remove, uids).await?;
-        self.many(Sql::EmailEnd, emails).await?;
-        self.many(Sql::SegmentsEnd, contents.clone()).await?;
-        self.many(Sql::ContentEnd, contents).await?;
+        self.end_emails(&emails, &contents).await?;
         Ok(())
     }
 
     async fn remove_account(&mut self, account: AccountId, mailboxes: &[i64]) -> Result<(), Error> {
         for mailbox in mailboxes {
-            let of = values![*mailbox];
-            for sql in [
-                Sql::StateDelete,
-                Sql::MailboxMarksDelete,
-                Sql::MailboxKeywordsDelete,
-                Sql::MailboxLogDelete,
-                Sql::MailboxMapDelete,
-                Sql::MailboxRemove,
-            ] {
-                self.execute(sql, &of).await?;
-            }
-            self.touch(dbmail_core::store::MailboxId(*mailbox));
+            self.end_mailbox(MailboxId(*mailbox)).await?;
+            self.touch(MailboxId(*mailbox));
         }
         self.touch_account(account);
         let of = values![account.0];

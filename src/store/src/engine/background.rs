@@ -15,9 +15,17 @@ const TRANSACTIONS_MAX: u32 = 50;
 /// A part is collected when nobody has seen it for so long, in µs: two days.
 const UNSEEN_MICROSECONDS: i64 = 2 * 24 * 3_600_000_000;
 
+/// What a transaction removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Swept {
+    pub(crate) rows: u64,
+    /// Of parts: their octets as they were stored.
+    pub(crate) bytes: u64,
+}
+
 /// One kind of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sweep {
+pub(crate) enum Sweep {
     Lease,
     Uploads,
     FrontEnds,
@@ -43,8 +51,8 @@ pub(crate) async fn sweep<C: Connection>(db: &mut Db<C>) -> Result<u64, Error> {
                 break;
             }
             match db.transact(&kind).await {
-                Ok(0) => break,
-                Ok(rows) => gone += rows,
+                Ok(Swept { rows: 0, .. }) => break,
+                Ok(swept) => gone += swept.rows,
                 // Somebody linked what was to be collected, and was right to.
                 Err(Error::Failed(Failure::Foreign(_))) => break,
                 Err(error) => return Err(error),
@@ -55,7 +63,10 @@ pub(crate) async fn sweep<C: Connection>(db: &mut Db<C>) -> Result<u64, Error> {
 }
 
 impl Sweep {
-    async fn candidates<C: Connection>(self, db: &mut Db<C>) -> Result<Vec<Value>, Error> {
+    pub(crate) async fn candidates<C: Connection>(
+        self,
+        db: &mut Db<C>,
+    ) -> Result<Vec<Value>, Error> {
         let now = db.now().0;
         let unseen = now.saturating_sub(UNSEEN_MICROSECONDS);
         let window = i64::try_from(db.shared.repeat_window_seconds).unwrap_or(i64::MAX);
@@ -89,10 +100,9 @@ impl Sweep {
 }
 
 impl Work for Sweep {
-    /// Rows that went.
-    type Done = u64;
+    type Done = Swept;
 
-    async fn run<C: Connection>(&self, db: &mut Db<C>) -> Result<u64, Error> {
+    async fn run<C: Connection>(&self, db: &mut Db<C>) -> Result<Swept, Error> {
         let now = db.now();
         if *self == Self::Lease {
             let own = db
@@ -104,12 +114,12 @@ impl Work for Sweep {
                 db.execute(Sql::FrontEndExtend, &values![own, lease])
                     .await?;
             }
-            return Ok(0);
+            return Ok(Swept::default());
         }
-        let mut gone = 0;
+        let mut swept = Swept::default();
         for key in self.candidates(db).await? {
             let of = [key.clone()];
-            gone += match self {
+            swept.rows += match self {
                 Self::Lease => 0,
                 Self::Uploads => db.execute(Sql::UploadExpire, &[key, now.0.into()]).await?,
                 Self::FrontEnds => {
@@ -123,20 +133,21 @@ impl Work for Sweep {
                         now.0
                     };
                     let look = [key, unseen.into()];
-                    if db.query(Sql::PartCollect, &look).await?.len() == 0 {
-                        continue;
-                    }
+                    let mut rows = db.query(Sql::PartCollect, &look).await?;
+                    let Some(packed) = rows.first() else { continue };
+                    let octets = packed.u64(0)?;
                     // Looked again, now that it is locked: it may have been linked in between.
                     let mut referred = db.query(Sql::PartReferred, &of).await?;
                     if referred.first().map_or(Ok(0), |row| row.int(0))? > 0 {
                         continue;
                     }
                     db.execute(Sql::PartChunksDelete, &of).await?;
+                    swept.bytes += octets;
                     db.execute(Sql::PartDelete, &of).await?
                 }
                 Self::Deliveries => db.execute(Sql::DeliveryForget, &of).await?,
             };
         }
-        Ok(gone)
+        Ok(swept)
     }
 }

@@ -12,7 +12,7 @@ use super::flags::TOO_MANY_KEYWORDS;
 use super::log::Entry;
 use super::{Runs, name_key, spans};
 use crate::db::{Db, Error};
-use crate::driver::{Connection, Value, values};
+use crate::driver::{Connection, Failure, Value, values};
 use crate::sql::Sql;
 
 /// UIDs read and left out rather than asked around.
@@ -28,15 +28,39 @@ pub(super) struct Target {
     pub(super) quota_root: i64,
 }
 
-/// Messages to be copied.
-struct Taken {
-    runs: Runs<()>,
-    uids: Vec<u32>,
+/// Messages to be copied, or brought back.
+#[derive(Default)]
+pub(super) struct Taken {
+    /// They are among the gone.
+    gone: bool,
+    pub(super) runs: Runs<()>,
+    pub(super) uids: Vec<u32>,
     /// Messages by system flags, as places in `uids`.
     by_flags: BTreeMap<SystemFlags, Vec<u32>>,
-    octets: i64,
+    pub(super) octets: i64,
     unseen: i64,
     deleted: i64,
+}
+
+impl Taken {
+    /// None of those that are gone.
+    pub(super) fn of_gone() -> Self {
+        Self {
+            gone: true,
+            ..Self::default()
+        }
+    }
+
+    /// The next one, by UID.
+    pub(super) fn take(&mut self, uid: u32, flags: SystemFlags, octets: i64) {
+        self.runs.push((), uid);
+        let place = u32::try_from(self.uids.len()).unwrap_or(u32::MAX);
+        self.by_flags.entry(flags).or_default().push(place);
+        self.uids.push(uid);
+        self.octets += octets;
+        self.unseen += i64::from(!flags.contains(SystemFlags::SEEN));
+        self.deleted += i64::from(flags.contains(SystemFlags::DELETED));
+    }
 }
 
 impl<C: Connection> Db<C> {
@@ -100,7 +124,12 @@ impl<C: Connection> Db<C> {
     }
 
     /// Charges a root for the messages, and gives back to another; by id, as roots are locked.
-    async fn pay(&mut self, taken: &Taken, to: i64, from: Option<i64>) -> Result<(), Error> {
+    pub(super) async fn pay(
+        &mut self,
+        taken: &Taken,
+        to: i64,
+        from: Option<i64>,
+    ) -> Result<(), Error> {
         let count = taken.uids.len() as i64;
         let back = from.map(|root| values![root, -taken.octets, -count]);
         if let Some(back) = &back
@@ -142,14 +171,7 @@ impl<C: Connection> Db<C> {
     }
 
     async fn taken(&mut self, mailbox: MailboxId, uids: &UidSet) -> Result<Taken, Error> {
-        let mut taken = Taken {
-            runs: Runs::new(),
-            uids: Vec::new(),
-            by_flags: BTreeMap::new(),
-            octets: 0,
-            unseen: 0,
-            deleted: 0,
-        };
+        let mut taken = Taken::default();
         for (low, high) in spans(uids, GAP) {
             taken.runs.interrupt();
             let mut rows = self
@@ -162,20 +184,14 @@ impl<C: Connection> Db<C> {
                     continue;
                 }
                 let flags = super::open::flags(&row, 1)?;
-                taken.runs.push((), uid.number());
-                let place = u32::try_from(taken.uids.len()).unwrap_or(u32::MAX);
-                taken.by_flags.entry(flags).or_default().push(place);
-                taken.uids.push(uid.number());
-                taken.octets += row.int(3)?;
-                taken.unseen += i64::from(!flags.contains(SystemFlags::SEEN));
-                taken.deleted += i64::from(flags.contains(SystemFlags::DELETED));
+                taken.take(uid.number(), flags, row.int(3)?);
             }
         }
         Ok(taken)
     }
 
     /// Puts the messages into the target too, under new UIDs in the same order. The UIDs, the MODSEQ, and what to log.
-    async fn duplicate(
+    pub(super) async fn duplicate(
         &mut self,
         source: MailboxId,
         target: MailboxId,
@@ -197,8 +213,17 @@ impl<C: Connection> Db<C> {
             let length = places.by_ref().take_while(|uid| *uid < high).count();
             next += u32::try_from(length).unwrap_or(0) + 1;
         }
-        let written: u64 = self.many(Sql::MessageCopy, copies).await?;
+        let copy = if taken.gone {
+            Sql::GoneReturn
+        } else {
+            Sql::MessageCopy
+        };
+        let written: u64 = self.many(copy, copies).await?;
         if written != u64::from(count) {
+            if taken.gone {
+                // Some were purged meanwhile: what is left is looked at again.
+                return Err(Failure::Busy.into());
+            }
             return Err(Refusal::Damaged("messages changed under their lock".to_owned()).into());
         }
         let of_places = |places: &[u32]| {

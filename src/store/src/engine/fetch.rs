@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use dbmail_core::limits::{
-    HEADER_BYTES_MAX, INLINE_CONTENT_BYTES_MAX, PAGE_BYTES_MAX, PAGE_ROWS_MAX,
+    GONE_SECONDS, HEADER_BYTES_MAX, INLINE_CONTENT_BYTES_MAX, PAGE_BYTES_MAX, PAGE_ROWS_MAX,
 };
 use dbmail_core::store::{
     Answer, ContentId, FetchItems, Flags, InternalDate, Keyword, MailboxId, Message, ModSeq, Page,
@@ -18,8 +18,6 @@ use crate::driver::{Connection, Row, Value, values};
 use crate::pack;
 use crate::sql::Sql;
 
-/// How long a message that left its mailbox may still be fetched by sessions that were not told yet, in µs.
-const GONE_MICROSECONDS: i64 = 3_600_000_000;
 /// UIDs that are read and left out rather than asked around, where rows are narrow.
 const GAP_NARROW: u32 = 64;
 /// The same where rows bring octets along.
@@ -166,7 +164,8 @@ impl<C: Connection> Db<C> {
         rows_max: usize,
         draft: &mut Draft,
     ) -> Result<(), Error> {
-        let after = self.now().0.saturating_sub(GONE_MICROSECONDS);
+        let gone_after = Timestamp(0).plus_seconds(GONE_SECONDS);
+        let after = self.now().0.saturating_sub(gone_after.0);
         let mut octets = 0;
         let mut count = 0;
         for (low, high) in spans(missing, GAP_NARROW) {

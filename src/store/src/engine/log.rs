@@ -132,15 +132,30 @@ impl<C: Connection> Db<C> {
         mailbox: MailboxId,
         since: ModSeq,
     ) -> Result<Answer, Error> {
+        let (through, _) = self.log_ends(mailbox).await?;
+        self.changes_through(mailbox, since, through).await
+    }
+
+    /// The MODSEQ of a mailbox, and the horizon of its log.
+    pub(crate) async fn log_ends(&mut self, mailbox: MailboxId) -> Result<(ModSeq, ModSeq), Error> {
         let mut rows = self.query(Sql::StateRead, &values![mailbox.0]).await?;
         let state = rows.first().ok_or(Refusal::NoSuchMailbox)?;
-        let (through, horizon) = (ModSeq(state.u64(0)?), ModSeq(state.u64(1)?));
-        let forgotten = since < horizon && since.0 > 0;
+        Ok((ModSeq(state.u64(0)?), ModSeq(state.u64(1)?)))
+    }
+
+    /// The changes up to a MODSEQ that the mailbox had a moment ago. Since then the log may have been purged: whether it was is
+    /// told by the statement that reads it.
+    pub(crate) async fn changes_through(
+        &mut self,
+        mailbox: MailboxId,
+        since: ModSeq,
+        through: ModSeq,
+    ) -> Result<Answer, Error> {
         let mut changes = Changes {
             entries: Vec::new(),
             through,
             more: false,
-            forgotten,
+            forgotten: false,
         };
         if since >= through {
             return Ok(Answer::Changes(changes));
@@ -149,10 +164,17 @@ impl<C: Connection> Db<C> {
         loop {
             let values = values![mailbox.0, since.0, through.0, wanted];
             let mut rows = self.query(Sql::LogSince, &values).await?;
+            if rows.len() == 0 {
+                // All of it was purged, or the mailbox is new, or gone.
+                let (_, horizon) = self.log_ends(mailbox).await?;
+                changes.forgotten = since < horizon;
+                return Ok(Answer::Changes(changes));
+            }
             let full = rows.len() as u64 == wanted;
             let mut last = since;
             let mut merged: BTreeMap<(ModSeq, ChangeKind), UidSet> = BTreeMap::new();
             for row in rows.each() {
+                changes.forgotten = since < ModSeq(row.u64(8)?);
                 let (modseq, what, uids) = entry(row)?;
                 last = modseq;
                 let set = merged.entry((modseq, what)).or_default();

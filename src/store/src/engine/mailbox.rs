@@ -58,6 +58,16 @@ impl Tree {
         self.mailboxes.iter().find(|m| m.name == *name)
     }
 
+    /// Whether there is a mailbox of that name.
+    pub(super) fn has(&self, name: &MailboxName) -> bool {
+        self.find(name).is_some()
+    }
+
+    /// Whether a mailbox has that special use.
+    pub(super) fn has_use(&self, usage: SpecialUse) -> bool {
+        self.mailboxes.iter().any(|m| m.uses & use_bit(usage) != 0)
+    }
+
     /// The names above that have no mailbox, the highest first.
     fn missing_above(&self, name: &MailboxName) -> Vec<MailboxName> {
         let above = std::iter::successors(name.parent(), MailboxName::parent);
@@ -212,7 +222,7 @@ impl<C: Connection> Db<C> {
         self.finish(account, tree).await
     }
 
-    async fn create_in(
+    pub(super) async fn create_in(
         &mut self,
         account: AccountId,
         tree: &mut Tree,
@@ -222,7 +232,7 @@ impl<C: Connection> Db<C> {
         if tree.find(name).is_some() {
             return Err(Refusal::AlreadyExists.into());
         }
-        if usage.is_some_and(|usage| tree.mailboxes.iter().any(|m| m.uses & use_bit(usage) != 0)) {
+        if usage.is_some_and(|usage| tree.has_use(usage)) {
             return Err(Refusal::UseInUse.into());
         }
         let missing = tree.missing_above(name);

@@ -17,20 +17,24 @@ mod log;
 mod mailbox;
 mod news;
 mod open;
+mod purge;
 mod read;
 mod restored;
 mod stage;
+mod undelete;
 
 pub(crate) use account::{Admin, AdminDone};
-pub(crate) use background::sweep;
+pub(crate) use background::{Sweep, sweep};
 pub(crate) use change::{Change, Claim, NextId};
 pub(crate) use known::{Known, Memory, WriteMap};
 pub(crate) use link::{Link, LinkBatch, LinkKind};
 #[cfg(test)]
 pub(crate) use news::Told;
 pub(crate) use news::{Changed, FrontEnd, Ids, KNOWN_MAX, Page, REGISTER_SECONDS, Register, Tell};
+pub(crate) use purge::{LogOf, PurgeGone, PurgeLog, PurgeMailbox, Went};
 pub(crate) use restored::{PassIds, Planned, Renew};
 pub(crate) use stage::{Stage, StagedChunk, StagedPart, Unstage};
+pub(crate) use undelete::Undelete;
 
 use dbmail_core::store::{MailboxName, Uid, UidSet};
 
@@ -64,6 +68,15 @@ fn spans(uids: &UidSet, gap: u32) -> Vec<(u32, u32)> {
 struct Runs<K> {
     runs: Vec<(K, u32, u32)>,
     open: bool,
+}
+
+impl<K> Default for Runs<K> {
+    fn default() -> Self {
+        Self {
+            runs: Vec::new(),
+            open: false,
+        }
+    }
 }
 
 impl<K: PartialEq> Runs<K> {

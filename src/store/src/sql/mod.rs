@@ -2,7 +2,8 @@
 //!
 //! A file holds statements. Each begins with a head that names it and its parameters in the order in which values are
 //! given, with the kind of each that is not a number; then its text, with `:name` for a parameter. What differs in
-//! spelling alone is turned into what the database takes ([`Dialect::spell`]). Where databases truly differ, blocks
+//! spelling alone is turned into what the database takes ([`Dialect::spell`]). A parameter of kind `list` is
+//! [`LIST_SIZE`] numbers: `id IN (:ids)`. Where databases truly differ, blocks
 //! follow; a block may hold several texts that run one after another and count as one statement:
 //!
 //! ```sql
@@ -23,7 +24,7 @@ mod render;
 use std::sync::OnceLock;
 
 use render::Written;
-pub(crate) use render::{Kind, Lists, Many, Rendered, Step, together};
+pub(crate) use render::{Kind, LIST_SIZE, Lists, Many, Rendered, Step, together};
 
 /// Which database's SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +68,7 @@ impl Dialect {
             .replace(" ROWS ONLY", "");
         if self == Self::Sqlite {
             // Its one writer holds the lock of the whole database.
+            text = text.replace("FOR UPDATE SKIP LOCKED", "");
             text = text.replace("FOR UPDATE", "");
         }
         if self == Self::MySql {
@@ -126,6 +128,7 @@ const FILES: &[&str] = &[
     include_str!("statements/mailbox.sql"),
     include_str!("statements/message.sql"),
     include_str!("statements/news.sql"),
+    include_str!("statements/retention.sql"),
     include_str!("statements/state.sql"),
     include_str!("statements/system.sql"),
 ];

@@ -9,6 +9,9 @@ use crate::shared::lock;
 /// Rows in the texts of a many-row INSERT on a database that takes no arrays: few texts, so that each stays prepared.
 const ROWS_IN_TEXT: [usize; 6] = [256, 64, 16, 4, 2, 1];
 
+/// Numbers in a list: `IN (:ids)` is written with so many parameters, few enough for every planner to look each up by its key.
+pub(crate) const LIST_SIZE: usize = 32;
+
 /// The kind of a parameter: a NULL has one too, and a prepared statement must not depend on which value came first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -201,27 +204,29 @@ pub(super) fn read(file: &str) -> Vec<Written<'_>> {
     statements
 }
 
-fn parameter(written: &str) -> (&str, Kind) {
+/// One parameter of a head; a list is as many of one name.
+fn parameters(written: &str) -> impl Iterator<Item = (&str, Kind)> {
     let (name, kind) = written.split_once(':').unwrap_or((written, ""));
-    let kind = match kind.trim() {
-        "octets" => Kind::Octets,
-        "text" => Kind::Text,
-        _ => Kind::Int,
+    let (kind, count) = match kind.trim() {
+        "octets" => (Kind::Octets, 1),
+        "text" => (Kind::Text, 1),
+        "list" => (Kind::Int, LIST_SIZE),
+        _ => (Kind::Int, 1),
     };
-    (name.trim(), kind)
+    std::iter::repeat_n((name.trim(), kind), count)
 }
 
 impl<'a> Written<'a> {
     fn begin(head: &'a str) -> Self {
         let (name, rest) = head.split_once('(').unwrap_or((head, ""));
-        let (parameters, rest) = rest.split_once(')').unwrap_or((rest, ""));
-        let names = parameters.split(',').map(str::trim);
+        let (head, rest) = rest.split_once(')').unwrap_or((rest, ""));
+        let names = head.split(',').map(str::trim);
         let words = rest.split_whitespace();
         Self {
             name: name.trim(),
             parameters: names
                 .filter(|name| !name.is_empty())
-                .map(parameter)
+                .flat_map(parameters)
                 .collect(),
             lock: words.clone().find_map(Lock::named),
             apart: words.clone().any(|word| word == "apart"),
@@ -288,13 +293,17 @@ impl<'a> Written<'a> {
             let end = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
             let (name, tail) = after.split_at(end.unwrap_or(after.len()));
             out.push_str(before);
-            match self.parameters.iter().position(|(p, _)| *p == name) {
-                Some(place) => {
-                    out.push_str(&write(place));
-                    order.push(place);
-                }
+            let named = self.parameters.iter().enumerate();
+            let named = named.filter(|(_, (p, _))| *p == name);
+            let places: Vec<usize> = named.map(|(place, _)| place).collect();
+            if places.is_empty() {
                 // Left as it is, so that preparing it fails and says which.
-                None => out.extend([":", name]),
+                out.extend([":", name]);
+            }
+            for (n, place) in places.into_iter().enumerate() {
+                out.push_str(if n == 0 { "" } else { ", " });
+                out.push_str(&write(place));
+                order.push(place);
             }
             rest = tail;
         }
@@ -390,6 +399,18 @@ mod tests {
         );
         assert_eq!(shown(Dialect::MySql), "SELECT ?, :b FROM t WHERE c = ?");
         assert_eq!(one(text, Dialect::MySql).steps[0].order, vec![0, 0]);
+    }
+
+    #[test]
+    fn a_list_is_as_many_parameters_as_it_has_numbers() {
+        let text = "-- statement: X (a, ids: list, b)\nDELETE FROM t WHERE a = :a AND b IN (:ids) AND c = :b";
+        let sqlite = one(text, Dialect::Sqlite);
+        assert_eq!(sqlite.parameters, vec![Kind::Int; LIST_SIZE + 2]);
+        assert!(
+            sqlite.text().contains("b IN (?2, ?3, ") && sqlite.text().ends_with("?33) AND c = ?34")
+        );
+        let mysql = one(text, Dialect::MySql);
+        assert_eq!(mysql.steps[0].order, (0..LIST_SIZE + 2).collect::<Vec<_>>());
     }
 
     #[test]

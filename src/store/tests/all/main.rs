@@ -10,6 +10,7 @@ mod map;
 mod news;
 mod outage;
 mod restored;
+mod retention;
 mod schema;
 mod together;
 mod uploads;

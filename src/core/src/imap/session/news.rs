@@ -92,6 +92,11 @@ impl News {
             return mailbox_gone().into();
         }
         let modseq = opened.mailbox.modseq;
+        // Changes that were learnt and could not be told yet are older than what is asked about now: the flags of all messages
+        // are told then.
+        if !selected.unread.flagged.is_empty() {
+            self.since = None;
+        }
         selected
             .view
             .learn_anew(&opened.uids, modseq, &mut selected.unread);

@@ -152,6 +152,20 @@ impl World {
         }
     }
 
+    /// Brings back all that was expunged from a mailbox.
+    pub(crate) fn undelete(&mut self, mailbox: &str) {
+        let (account, now) = (self.account, self.now);
+        let name = MailboxName::new(mailbox).unwrap();
+        let status = Request::Status { account, name };
+        let Ok(crate::store::Answer::Status(found)) = self.store.apply(now, status) else {
+            panic!("no {mailbox}");
+        };
+        let all = crate::store::UidSet::range(crate::store::Uid::MIN, crate::store::Uid::MAX);
+        let back = self.store.undelete(now, account, found.id, &all, None);
+        back.unwrap();
+        self.spread();
+    }
+
     /// Changes go to those who watch.
     fn spread(&mut self) {
         for mailbox in self.store.changed() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Held, Store};
+use super::{Gone, Held, Store};
 use crate::limits::MAILBOXES_MAX;
 use crate::store::{
     AccountId, Answer, ChangeKind, MailboxId, MailboxName, ModSeq, Refusal, Reply, SpecialUse,
@@ -64,9 +64,14 @@ impl Store {
         }
         let held = self.living_mut(mailbox)?;
         let messages = std::mem::take(&mut held.messages);
+        let gone = |kept| Gone {
+            at: now,
+            moved: false,
+            kept,
+        };
         held.gone
-            .extend(messages.into_iter().map(|(uid, m)| (uid, (now, m))));
-        held.deleted = true;
+            .extend(messages.into_iter().map(|(uid, m)| (uid, gone(m))));
+        held.deleted = Some(now);
         self.changed.insert(mailbox);
         Ok(Answer::Done)
     }
@@ -116,7 +121,7 @@ impl Store {
         let uids = self.living(inbox)?.uids();
         let added = self.duplicate(now, inbox, &uids, target)?;
         self.log(target, [(ChangeKind::Appeared, added)]);
-        self.take_away(now, inbox, &uids);
+        self.take_away(now, inbox, &uids, true);
         self.log(inbox, [(ChangeKind::Vanished, uids)]);
         Ok(Answer::Done)
     }
@@ -146,7 +151,7 @@ impl Store {
     }
 
     /// The names above that have no mailbox, the highest first.
-    fn missing_above(&self, account: AccountId, name: &MailboxName) -> Vec<MailboxName> {
+    pub(super) fn missing_above(&self, account: AccountId, name: &MailboxName) -> Vec<MailboxName> {
         let mut missing = Vec::new();
         let mut above = name.parent();
         while let Some(name) = above {
@@ -160,7 +165,7 @@ impl Store {
     }
 
     /// Whether the account may have so many mailboxes more.
-    fn room_for(&self, account: AccountId, more: usize) -> Result<(), Refusal> {
+    pub(super) fn room_for(&self, account: AccountId, more: usize) -> Result<(), Refusal> {
         if more > 0 && self.of(account).count() + more > MAILBOXES_MAX {
             return Err(TOO_MANY);
         }
@@ -198,8 +203,9 @@ impl Store {
             messages: BTreeMap::new(),
             gone: BTreeMap::new(),
             log: Vec::new(),
+            log_from: ModSeq(0),
             keywords: std::collections::BTreeSet::new(),
-            deleted: false,
+            deleted: None,
         };
         self.mailboxes.insert(id, held);
     }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{GONE_SECONDS, Held, Kept, Store};
-use crate::limits::{HEADER_BYTES_MAX, INLINE_CONTENT_BYTES_MAX, PAGE_BYTES_MAX, PAGE_ROWS_MAX};
+use super::{Gone, Held, Kept, Store};
+use crate::limits::{
+    GONE_SECONDS, HEADER_BYTES_MAX, INLINE_CONTENT_BYTES_MAX, PAGE_BYTES_MAX, PAGE_ROWS_MAX,
+};
 use crate::store::{
     AccountId, Answer, ChangeKind, Copied, FetchItems, FlagChange, Flags, Keyword, MailboxId,
     MailboxName, Message, ModSeq, Opened, Page, Refusal, Reply, Stored, SystemFlags, Timestamp,
@@ -163,7 +165,7 @@ impl Store {
         let uids: UidSet = messages
             .filter_map(|(uid, m)| (deleted(m) && wanted(*uid)).then_some(*uid))
             .collect();
-        self.take_away(now, mailbox, &uids);
+        self.take_away(now, mailbox, &uids, false);
         let modseq = self.log(mailbox, [(ChangeKind::Vanished, uids.clone())]);
         Ok(Answer::Expunged(uids, modseq))
     }
@@ -210,7 +212,7 @@ impl Store {
             return Err(Refusal::OverQuota);
         }
         let added = self.duplicate(now, mailbox, &from, target)?;
-        self.take_away(now, mailbox, &from);
+        self.take_away(now, mailbox, &from, true);
         let appeared = (ChangeKind::Appeared, added.clone());
         let vanished = (ChangeKind::Vanished, from.clone());
         let gone = if target == mailbox {
@@ -248,6 +250,16 @@ impl Store {
             .filter(|(uid, _)| uids.contains(**uid))
             .map(|(_, kept)| kept.clone())
             .collect();
+        self.place(now, copies, target)
+    }
+
+    /// Puts messages into a mailbox, with new UIDs in their order. All of them or none. The caller logs it.
+    pub(super) fn place(
+        &mut self,
+        now: Timestamp,
+        copies: Vec<Kept>,
+        target: MailboxId,
+    ) -> Result<UidSet, Refusal> {
         let keywords: BTreeSet<Keyword> = copies
             .iter()
             .flat_map(|m| m.flags.keywords.iter().cloned())
@@ -267,11 +279,18 @@ impl Store {
     }
 
     /// Moves the messages to the gone. The caller logs it.
-    pub(super) fn take_away(&mut self, now: Timestamp, mailbox: MailboxId, uids: &UidSet) {
+    pub(super) fn take_away(
+        &mut self,
+        now: Timestamp,
+        mailbox: MailboxId,
+        uids: &UidSet,
+        moved: bool,
+    ) {
         if let Some(held) = self.mailboxes.get_mut(&mailbox) {
             for uid in uids.iter() {
                 if let Some(kept) = held.messages.remove(&uid) {
-                    held.gone.insert(uid, (now, kept));
+                    let at = now;
+                    held.gone.insert(uid, Gone { at, moved, kept });
                 }
             }
         }
@@ -285,8 +304,8 @@ impl Held {
         let gone = self
             .gone
             .iter()
-            .filter(|(_, (at, _))| now < at.plus_seconds(GONE_SECONDS))
-            .map(|(uid, (_, m))| (*uid, m, true));
+            .filter(|(_, gone)| now < gone.at.plus_seconds(GONE_SECONDS))
+            .map(|(uid, gone)| (*uid, &gone.kept, true));
         let mut all: Vec<_> = there
             .chain(gone)
             .filter(|(uid, _, _)| uids.contains(*uid))

@@ -2,7 +2,9 @@
 //! this store too.
 
 use super::*;
-use crate::store::{Copied, FetchItems, FlagChange, Message, Opened, Outcome, Recipient, Stored};
+use crate::store::{
+    Copied, FetchItems, FlagChange, Message, Opened, Outcome, Recipient, Stored, Undeleted,
+};
 
 const NOW: Timestamp = Timestamp(1_000_000_000_000_000);
 
@@ -522,7 +524,8 @@ fn the_log_comes_in_answers_that_tear_no_change() {
     }
     assert_eq!(since, w.status("INBOX").modseq);
     assert_eq!(seen.len(), 1201);
-    assert_eq!(seen, w.store.mailboxes[&mailbox].log);
+    let log = w.store.mailboxes[&mailbox].log.iter();
+    assert!(seen.iter().eq(log.map(|(_, change)| change)));
 }
 
 #[test]
@@ -612,4 +615,159 @@ fn the_uidvalidity_of_an_account_never_comes_again() {
     assert_eq!(w.status("a").validity, UidValidity(u32::MAX));
     w.delete("a").unwrap();
     assert!(matches!(w.create("a"), Err(Refusal::Limit(_))));
+}
+
+const DAY: u64 = 86_400;
+
+impl World {
+    fn purge(&mut self, deleted_seconds: u64, log_seconds: u64) {
+        let (now, account) = (self.now, self.account);
+        self.store.purge(now, account, deleted_seconds, log_seconds);
+    }
+    fn undelete(
+        &mut self,
+        from: MailboxId,
+        set: &str,
+        to: Option<&str>,
+    ) -> Result<Option<Undeleted>, Refusal> {
+        let (now, account) = (self.now, self.account);
+        let to = to.map(name);
+        self.store
+            .undelete(now, account, from, &uids(set), to.as_ref())
+    }
+    fn changes(&mut self, text: &str, since: u64) -> Changes {
+        let mailbox = self.id(text);
+        let since = ModSeq(since);
+        match self.ask(Request::Changes { mailbox, since }) {
+            Ok(Answer::Changes(changes)) => changes,
+            other => panic!("{other:?}"),
+        }
+    }
+    fn expunge_all(&mut self, text: &str) {
+        self.flag(text, "1:4294967295", FlagChange::Add, "\\Deleted");
+        self.expunge(text);
+    }
+}
+
+#[test]
+fn what_is_gone_is_purged_after_its_time_and_never_while_it_may_be_fetched() {
+    let mut w = World::new();
+    w.fill("INBOX", 2);
+    w.expunge_all("INBOX");
+    let content = w.fetch("INBOX")[0].content;
+    let read = Request::Read {
+        content,
+        start: 0,
+        end: 1,
+    };
+    w.now = NOW.plus_seconds(3_899);
+    w.purge(0, DAY);
+    assert_eq!(w.ask(read.clone()), Ok(Answer::Octets("S".into())));
+    w.now = NOW.plus_seconds(2 * DAY);
+    w.purge(2 * DAY, DAY);
+    assert!(w.ask(read.clone()).is_ok(), "it stays as long as it is to");
+    w.now = NOW.plus_seconds(2 * DAY + 1);
+    w.purge(2 * DAY, DAY);
+    assert!(matches!(w.ask(read), Err(Refusal::Damaged(_))));
+    let inbox = w.id("INBOX");
+    assert_eq!(w.undelete(inbox, "1:9", None), Ok(None));
+}
+
+#[test]
+fn a_content_stays_as_long_as_one_has_it() {
+    let mut w = World::new();
+    w.fill("INBOX", 1);
+    w.transfer("INBOX", "1", "Sent", true).unwrap();
+    w.now = NOW.plus_seconds(3 * DAY);
+    w.purge(0, DAY);
+    assert_eq!(
+        w.fetch("Sent")[0].octets.as_deref(),
+        Some(&b"Subject: a\r\n\r\nbody"[..])
+    );
+}
+
+#[test]
+fn below_the_horizon_of_a_purged_log_the_answer_says_that_it_is_not_all() {
+    let mut w = World::new();
+    w.fill("INBOX", 3);
+    w.now = NOW.plus_seconds(DAY);
+    w.fill("INBOX", 1);
+    w.now = NOW.plus_seconds(DAY + 1);
+    w.purge(0, 0);
+    for (since, forgotten) in [(0, true), (3, true), (4, false), (5, false)] {
+        let changes = w.changes("INBOX", since);
+        assert_eq!((changes.forgotten, changes.through), (forgotten, ModSeq(5)));
+        let left: Vec<u64> = changes.entries.iter().map(|c| c.modseq.0).collect();
+        assert_eq!(left, if since < 5 { vec![5] } else { vec![] });
+    }
+    w.now = NOW.plus_seconds(9 * DAY);
+    w.purge(0, 0);
+    assert!(w.changes("INBOX", 4).forgotten && !w.changes("INBOX", 5).forgotten);
+}
+
+#[test]
+fn what_was_expunged_comes_back_once_with_new_uids_and_what_was_moved_does_not() {
+    let mut w = World::new();
+    for n in 1..=3 {
+        w.append_with("INBOX", &format!("\\Flagged k{n}")).unwrap();
+    }
+    w.transfer("INBOX", "2", "Sent", true).unwrap();
+    w.expunge_all("INBOX");
+    let before = w.fetch("INBOX");
+    let before = before.iter().find(|m| m.uid.number() == 3).unwrap().clone();
+    w.now = NOW.plus_seconds(DAY);
+    let inbox = w.id("INBOX");
+    let back = w.undelete(inbox, "1:9", None).unwrap().unwrap();
+    assert_eq!((back.from, back.to), (uids("1,3"), uids("4:5")));
+    assert_eq!((back.mailbox, back.made, back.bytes), (inbox, false, 36));
+    assert_eq!(w.store.changed(), [inbox]);
+    let messages = w.fetch("INBOX");
+    let last = messages.last().unwrap();
+    assert_eq!(last.flags, flags("\\Flagged k3"));
+    assert_eq!((last.content, last.date), (before.content, before.date));
+    assert_eq!((last.saved, last.gone), (w.now, false));
+    assert!(w.log("INBOX").ends_with("Appeared 4:5"));
+    assert_eq!(w.status("INBOX").recent, 2);
+    assert_eq!(w.undelete(inbox, "1:9", None), Ok(None), "twice");
+}
+
+#[test]
+fn a_deleted_mailbox_comes_back_under_its_name_or_another() {
+    let mut w = World::new();
+    w.create("a/b").unwrap();
+    w.fill("a/b", 2);
+    let (old, was) = (w.id("a/b"), w.status("a/b").validity);
+    w.delete("a/b").unwrap();
+    w.delete("a").unwrap();
+    let back = w.undelete(old, "1", None).unwrap().unwrap();
+    assert!(back.made && back.name == name("a/b") && back.mailbox != old);
+    assert!(w.status("a/b").validity > was, "clients ask anew");
+    // Its name is another's now, if only that of the first message's.
+    assert_eq!(w.undelete(old, "2", None), Err(Refusal::AlreadyExists));
+    let back = w.undelete(old, "2", Some("a/b")).unwrap().unwrap();
+    assert!(!back.made);
+    assert_eq!(w.status("a/b").messages, 2);
+    let archive = w.status("Archive").special_use;
+    w.fill("Archive", 1);
+    let old = w.id("Archive");
+    w.delete("Archive").unwrap();
+    w.undelete(old, "1", None).unwrap();
+    assert_eq!(w.status("Archive").special_use, archive);
+    w.now = NOW.plus_seconds(3 * DAY);
+    w.purge(0, DAY);
+    assert_eq!(w.undelete(old, "1", None), Err(Refusal::NoSuchMailbox));
+}
+
+#[test]
+fn what_finds_no_room_stays_gone_and_may_come_back_later() {
+    let mut w = World::new();
+    w.create("a").unwrap();
+    w.fill("a", 2);
+    let old = w.id("a");
+    w.delete("a").unwrap();
+    w.store.set_quota(w.account, Some(35));
+    assert_eq!(w.undelete(old, "1:2", None), Err(Refusal::OverQuota));
+    assert!(w.store.find(w.account, &name("a")).is_err());
+    w.store.set_quota(w.account, Some(36));
+    assert!(w.undelete(old, "1:2", None).unwrap().unwrap().made);
 }

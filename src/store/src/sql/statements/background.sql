@@ -30,9 +30,10 @@ SELECT p.id FROM part p
 WHERE p.state = 1 AND p.last_seen < :seen_before AND NOT EXISTS (SELECT 1 FROM segment s WHERE s.part = p.id)
 ORDER BY p.last_seen
 FETCH FIRST :row_count ROWS ONLY
--- Locks, and looks again in a statement of its own: one that waited for the lock would see segments as they were before.
--- statement: PartCollect (id, seen_before) locks part
-SELECT p.id FROM part p WHERE p.id = :id AND p.last_seen < :seen_before FOR UPDATE
+-- Locks; the segments are looked for in a statement of its own, which sees all that was committed before. It does not wait: who
+-- holds the part links it, or collects it too. So it may lock parts in any order.
+-- statement: PartCollect (id, seen_before)
+SELECT p.packed_size FROM part p WHERE p.id = :id AND p.last_seen < :seen_before FOR UPDATE SKIP LOCKED
 
 -- statement: PartReferred (id)
 SELECT count(*) FROM segment s WHERE s.part = :id
@@ -50,18 +51,6 @@ SELECT m.msg_uid, m.email, e.content FROM message_gone m JOIN email e ON e.id = 
 WHERE m.mailbox = :mailbox ORDER BY m.msg_uid FETCH FIRST :row_count ROWS ONLY
 -- statement: GoneRemove (mailbox, msg_uid)
 DELETE FROM message_gone WHERE mailbox = :mailbox AND msg_uid = :msg_uid
-
--- statement: EmailEnd (id)
-DELETE FROM email WHERE id = :id
-  AND NOT EXISTS (SELECT 1 FROM message m WHERE m.email = :id)
-  AND NOT EXISTS (SELECT 1 FROM message_gone g WHERE g.email = :id)
-  AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.email = :id)
-
--- statement: SegmentsEnd (content)
-DELETE FROM segment WHERE content = :content AND NOT EXISTS (SELECT 1 FROM email e WHERE e.content = :content)
-
--- statement: ContentEnd (id)
-DELETE FROM content WHERE id = :id AND NOT EXISTS (SELECT 1 FROM email e WHERE e.content = :id)
 
 -- statement: MailboxMarksDelete (mailbox)
 DELETE FROM message_keyword WHERE mailbox = :mailbox

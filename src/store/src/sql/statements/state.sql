@@ -49,11 +49,12 @@ INSERT INTO change_log (mailbox, modseq, piece, kind, low_uid, high_uid, uid_set
 VALUES (:mailbox, :modseq, :piece, :kind, :low_uid, :high_uid, :uid_set, :flags_on, :flags_off,
         :kw_number, 0, :change_id, 0, :done_at)
 
+-- With the horizon of the same moment: between two statements the log may be purged.
 -- statement: LogSince (mailbox, since, through, row_count)
-SELECT modseq, kind, low_uid, high_uid, uid_set, flags_on, flags_off, kw_number
-FROM change_log
-WHERE mailbox = :mailbox AND modseq > :since AND modseq <= :through
-ORDER BY modseq, piece
+SELECT l.modseq, l.kind, l.low_uid, l.high_uid, l.uid_set, l.flags_on, l.flags_off, l.kw_number, s.log_from
+FROM mailbox_state s JOIN change_log l ON l.mailbox = s.mailbox
+WHERE s.mailbox = :mailbox AND l.modseq > :since AND l.modseq <= :through
+ORDER BY l.modseq, l.piece
 FETCH FIRST :row_count ROWS ONLY
 -- statement: LogHas (mailbox, modseq, change_id)
 SELECT count(*) FROM change_log

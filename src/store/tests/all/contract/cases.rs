@@ -64,4 +64,4 @@ macro_rules! cases {
     };
 }
 
-cases! { mailboxes messages transfers delivery }
+cases! { mailboxes messages transfers delivery retention }

@@ -5,6 +5,7 @@
 //! append INBOX m1 \Seen     deliver m2 alice>INBOX bob>a
 //! store INBOX 1:3 + \Seen Work        store #4 1:3 = - since 5
 //! fetch INBOX 1:* fescb     read @1 0 10              changes INBOX 0
+//! purge 0 86400             undelete INBOX 1:3        undelete #4 1:* b
 //! ```
 //! `bob:` before the name of a mailbox makes it bob's instead of alice's. `#4` is the fourth mailbox that was
 //! ever seen, `@1` the first content; `m1` is a message, `m1x20000` one of that size, the letter says its [`Look`];
@@ -105,6 +106,10 @@ pub(crate) enum Op {
     Transfer(bool, Which, UidSet, Named),
     Append(Named, Option<Letter>, Vec<String>, Option<InternalDate>),
     Deliver(Option<Letter>, Vec<To>),
+    /// Of both users, what is gone for so many seconds, and the logs.
+    Purge(u64, u64),
+    /// Into a mailbox of that name, or where they were.
+    Undelete(Which, UidSet, Option<Named>),
 }
 
 impl Letter {
@@ -325,6 +330,14 @@ impl std::str::FromStr for Op {
                 let dated = dated.as_deref().map(date);
                 Self::Append(named(words[0]), letter(words[1]), rest(2), dated)
             }
+            "purge" => {
+                let seconds = |n: usize| words[n].parse().expect("seconds");
+                Self::Purge(seconds(0), seconds(1))
+            }
+            "undelete" => {
+                let to = words.get(2).map(|to| named(to));
+                Self::Undelete(which(words[0]), uids(words[1]), to)
+            }
             "deliver" => Self::Deliver(
                 letter(words[0]),
                 words[1..].iter().map(|word| to(word)).collect(),
@@ -432,6 +445,11 @@ impl fmt::Display for Op {
                 date.map_or(Ok(()), |date| {
                     write!(f, " date {}/{}", date.at.0 / 1_000_000, date.zone_minutes)
                 })
+            }
+            Self::Purge(deleted, log) => write!(f, "purge {deleted} {log}"),
+            Self::Undelete(which, uids, to) => {
+                write!(f, "undelete {which} {}", set(uids))?;
+                to.as_ref().map_or(Ok(()), |to| write!(f, " {to}"))
             }
             Self::Deliver(letter, recipients) => {
                 write!(f, "deliver {}", letter_text(*letter))?;

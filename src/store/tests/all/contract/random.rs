@@ -120,7 +120,9 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         FlagChange::Replace,
     ]);
     let since = prop_oneof![4 => Just(None), 1 => (0u64..12).prop_map(|n| Some(ModSeq(n)))];
-    let waits = vec![1, 600, 3_600, 604_800];
+    let waits = vec![1, 600, 3_600, 90_000, 604_800];
+    let deleted = select(vec![0, 90_000, 700_000]);
+    let log = select(vec![0, 90_000, 700_000]);
     prop_oneof![
         1 => select(waits).prop_map(Op::Wait),
         1 => (0..USERS.len(), any::<bool>()).prop_map(|(user, on)| Op::Enable(user, on)),
@@ -144,6 +146,9 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         8 => (named(), letter(), flag_names()).prop_map(|(name, letter, flags)| {
             Op::Append(name, letter, flags, None)
         }),
+        2 => (deleted, log).prop_map(|(deleted, log)| Op::Purge(deleted, log)),
+        4 => (which(), uids(), proptest::option::weighted(0.3, named()))
+            .prop_map(|(which, uids, to)| Op::Undelete(which, uids, to)),
         6 => (letter(), proptest::collection::vec(to(), 0..4))
             .prop_map(|(letter, recipients)| Op::Deliver(letter, recipients)),
     ]
@@ -180,9 +185,22 @@ fn lawful<S: Subject>(driven: &mut Driven<S>) {
         for (mailbox, changes, messages) in driven.everything(user) {
             let name = &mailbox.name;
             assert_eq!(changes.through, mailbox.modseq, "{name}");
+            let uids: UidSet = messages.iter().map(|m| m.uid).collect();
             let mut there = UidSet::new();
             let mut named = std::collections::BTreeMap::new();
             let mut last = (ModSeq(1), None);
+            if changes.forgotten {
+                // What the purged changes left: all that is not said to have come since.
+                let later = changes.entries.iter();
+                let later = later.filter(|change| change.what == ChangeKind::Appeared);
+                let later = later.fold(UidSet::new(), |all, change| all.union(&change.uids));
+                let gone = changes
+                    .entries
+                    .iter()
+                    .filter(|c| c.what == ChangeKind::Vanished);
+                let gone = gone.fold(uids.clone(), |all, change| all.union(&change.uids));
+                there = gone.difference(&later);
+            }
             for change in &changes.entries {
                 let this = (change.modseq, Some(change.what));
                 assert!(last < this, "{name}: {this:?} after {last:?}");
@@ -203,10 +221,12 @@ fn lawful<S: Subject>(driven: &mut Driven<S>) {
                 }
                 named.extend(change.uids.iter().map(|uid| (uid, change.modseq)));
             }
-            let uids: UidSet = messages.iter().map(|m| m.uid).collect();
             assert_eq!(there, uids, "{name}: the log makes other messages");
             for message in &messages {
-                assert_eq!(Some(&message.modseq), named.get(&message.uid), "{name}");
+                match named.get(&message.uid) {
+                    Some(modseq) => assert_eq!(message.modseq, *modseq, "{name}"),
+                    None => assert!(changes.forgotten, "{name}"),
+                }
             }
             let has = |flag| {
                 messages

@@ -144,6 +144,13 @@ impl<S: Subject> Driven<S> {
                 self.store.enable(&name, *enabled);
                 "done".to_owned()
             }
+            Op::Purge(deleted, log) => {
+                for account in self.accounts.clone() {
+                    self.store.purge(account, *deleted, *log);
+                }
+                "done".to_owned()
+            }
+            Op::Undelete(which, uids, to) => self.undelete(which, uids, to.as_ref()),
             Op::Fetch(which, uids, items) => self.fetch(which, uids, *items),
             Op::Changes(which, since) => self.changes(which, *since),
             _ => {
@@ -159,7 +166,12 @@ impl<S: Subject> Driven<S> {
         let mut octets = None;
         let mut about = 0;
         let request = match op {
-            Op::Wait(_) | Op::Enable(..) | Op::Fetch(..) | Op::Changes(..) => {
+            Op::Wait(_)
+            | Op::Enable(..)
+            | Op::Fetch(..)
+            | Op::Changes(..)
+            | Op::Purge(..)
+            | Op::Undelete(..) => {
                 unreachable!("not one request")
             }
             Op::Resolve(address) => Request::Resolve {
@@ -336,6 +348,33 @@ impl<S: Subject> Driven<S> {
             return "no messages".to_owned();
         }
         lines.join("\n")
+    }
+
+    /// Of whose mailbox is as `to` says, or the first user's: who has no such mailbox is refused.
+    fn undelete(&mut self, which: &Which, uids: &UidSet, to: Option<&Named>) -> String {
+        let user = to.map_or_else(
+            || match which {
+                Which::Named(named) => named.user,
+                Which::Seen(_) => 0,
+            },
+            |to| to.user,
+        );
+        let (account, mailbox) = (self.accounts[user], self.mailbox(which));
+        let to = to.map(|to| &to.name);
+        match self.store.undelete(account, mailbox, uids, to) {
+            Err(refusal) => show_refusal(&refusal),
+            Ok(None) => "nothing".to_owned(),
+            Ok(Some(back)) => {
+                assert_eq!(back.from.len(), back.to.len());
+                let id = number(&mut self.mailboxes, back.mailbox);
+                let (from, to) = (set(&back.from), set(&back.to));
+                let made = if back.made { " made" } else { "" };
+                format!(
+                    "{from} as {to} in {} #{id}{made} bytes {}",
+                    back.name, back.bytes
+                )
+            }
+        }
     }
 
     /// All answers: where one ends is the store's choice, but no MODSEQ is torn.

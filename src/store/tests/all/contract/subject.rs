@@ -7,8 +7,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use dbmail_core::store::{AccountId, Refusal, Reply, Request, Timestamp, UploadId, memory};
-use dbmail_store::{Clock, NewUser, Settings, Store};
+use dbmail_core::store::{
+    AccountId, MailboxId, MailboxName, Refusal, Reply, Request, Timestamp, UidSet, Undeleted,
+    UploadId, memory,
+};
+use dbmail_store::{Clock, NewUser, Purge, Retention, Settings, Store};
 use dbmail_testcontainers::{Database, Kind};
 use tokio::runtime::Runtime;
 
@@ -34,6 +37,16 @@ pub(crate) trait Subject {
     fn wait(&mut self, seconds: u64);
     /// Asks; `octets` is the whole of upload [`UPLOAD`].
     fn ask(&mut self, request: Request, octets: Option<&[u8]>) -> Reply;
+    /// Purges what of an account is gone, and logged, for so many seconds.
+    fn purge(&mut self, account: AccountId, deleted_seconds: u64, log_seconds: u64);
+    /// Brings messages back.
+    fn undelete(
+        &mut self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: &UidSet,
+        to: Option<&MailboxName>,
+    ) -> Result<Option<Undeleted>, Refusal>;
 }
 
 /// The reference store.
@@ -75,6 +88,19 @@ impl Subject for Reference {
             self.store.stage(UPLOAD, octets);
         }
         self.store.apply(self.now, request)
+    }
+    fn purge(&mut self, account: AccountId, deleted_seconds: u64, log_seconds: u64) {
+        self.store
+            .purge(self.now, account, deleted_seconds, log_seconds);
+    }
+    fn undelete(
+        &mut self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: &UidSet,
+        to: Option<&MailboxName>,
+    ) -> Result<Option<Undeleted>, Refusal> {
+        self.store.undelete(self.now, account, mailbox, uids, to)
     }
 }
 
@@ -226,5 +252,25 @@ impl Subject for Sql {
     }
     fn ask(&mut self, request: Request, octets: Option<&[u8]>) -> Reply {
         self.run(ask(&self.0.store, request, octets))
+    }
+    fn purge(&mut self, account: AccountId, deleted_seconds: u64, log_seconds: u64) {
+        let what = Purge {
+            account: Some(account),
+            retention: Retention {
+                deleted_seconds,
+                log_seconds,
+            },
+        };
+        self.run(self.0.store.purge(what, |_| {})).expect("purged");
+    }
+    fn undelete(
+        &mut self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: &UidSet,
+        to: Option<&MailboxName>,
+    ) -> Result<Option<Undeleted>, Refusal> {
+        let (uids, to) = (uids.clone(), to.cloned());
+        self.run(self.0.store.undelete(account, mailbox, uids, to))
     }
 }

@@ -53,8 +53,11 @@ fn ops(task: usize) -> Vec<Op> {
             | Op::Expunge(..)
             | Op::Transfer(..)
             | Op::Append(..)
-            | Op::Deliver(..) => {}
-            Op::Wait(_)
+            | Op::Deliver(..)
+            | Op::Undelete(..) => {}
+            // Many transactions, between any two of which the power may go: no moment that the reference store has.
+            Op::Purge(..)
+            | Op::Wait(_)
             | Op::Enable(..)
             | Op::Resolve(_)
             | Op::List(_)

@@ -75,6 +75,10 @@ enum Act {
     Say(usize, &'static str, bool),
     /// A message comes by delivery.
     Deliver,
+    /// Days go by, and what is gone and the beginning of the log are purged.
+    Purge,
+    /// What was expunged comes back.
+    Undelete,
     /// This session gets so many of its waiting inputs.
     Turn(usize, u8),
 }
@@ -103,6 +107,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
         4 => (0usize..3, command).prop_map(|(i, (text, numbers))| Act::Say(i, text, numbers)),
         1 => Just(Act::Deliver),
+        1 => Just(Act::Purge),
+        1 => Just(Act::Undelete),
         6 => (0usize..3, 1u8..4).prop_map(|(i, n)| Act::Turn(i, n)),
     ];
     proptest::collection::vec(act, 1..60)
@@ -181,6 +187,12 @@ impl Clients {
             Act::Deliver => {
                 self.world.deliver("INBOX", b"Subject: new\r\n\r\nnew", "");
             }
+            Act::Purge => {
+                self.world.now = self.world.now.plus_seconds(3 * 86_400);
+                let (now, account) = (self.world.now, self.world.account);
+                self.world.store.purge(now, account, 0, 0);
+            }
+            Act::Undelete => self.world.undelete("INBOX"),
             Act::Turn(i, times) => {
                 for _ in 0..*times {
                     self.world.turn(*i);

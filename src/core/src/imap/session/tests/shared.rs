@@ -301,3 +301,57 @@ fn idle_with_a_failing_store_waits_for_the_next_change() {
         "{told}"
     );
 }
+
+/// Three days later the log is purged up to now.
+fn purge(world: &mut World) {
+    world.now = world.now.plus_seconds(3 * 86_400);
+    world.store.purge(world.now, world.account, 0, 0);
+}
+
+#[test]
+fn a_session_that_lags_behind_a_purge_is_told_everything() {
+    let mut world = three_messages();
+    let (a, b) = (world.selected(), world.selected());
+    world.ask(b, "0 NOOP\r\n");
+    world.ask(
+        a,
+        "1 STORE 2 +FLAGS.SILENT (\\Deleted)\r\n2 EXPUNGE\r\n3 STORE 2 +FLAGS.SILENT (\\Flagged new)\r\n",
+    );
+    world.deliver("INBOX", &message(4), "");
+    purge(&mut world);
+    // By numbers nothing is told to be gone yet; flags are told, and only those that changed.
+    let reply = world.ask(b, "4 SEARCH ALL\r\n");
+    assert!(!reply.contains("EXPUNGE\r\n"), "{reply}");
+    assert!(
+        reply.contains("* 3 FETCH (UID 3 FLAGS (\\Flagged new"),
+        "{reply}"
+    );
+    assert_eq!(reply.matches("FETCH (").count(), 1, "{reply}");
+    let reply = world.ask(b, "5 NOOP\r\n");
+    assert_eq!(reply, "* 2 EXPUNGE\r\n5 OK NOOP completed\r\n");
+    world.ask(b, "6 NOOP\r\n");
+    let reply = world.ask(b, "7 FETCH 1:* UID\r\n");
+    let uids = ["(UID 1)", "(UID 3)", "(UID 4)"];
+    assert!(uids.iter().all(|uid| reply.contains(uid)), "{reply}");
+}
+
+#[test]
+fn flags_that_could_not_be_told_before_a_purge_are_told_after_it() {
+    let mut world = three_messages();
+    let (a, b) = (world.selected(), world.selected());
+    world.ask(a, "0 NOOP\r\n");
+    world.ask(b, "1 STORE 1 +FLAGS.SILENT (\\Seen)\r\n");
+    // The log is read, the flags are not.
+    world.failing = Some("fetch");
+    assert_eq!(world.ask(a, "2 NOOP\r\n"), "2 OK NOOP completed\r\n");
+    world.failing = None;
+    world.ask(b, "3 STORE 2 +FLAGS.SILENT (\\Seen)\r\n");
+    purge(&mut world);
+    let reply = world.ask(a, "4 NOOP\r\n");
+    for told in [
+        "* 1 FETCH (UID 1 FLAGS (\\Seen",
+        "* 2 FETCH (UID 2 FLAGS (\\Seen",
+    ] {
+        assert!(reply.contains(told), "{reply}");
+    }
+}
