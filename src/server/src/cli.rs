@@ -40,6 +40,22 @@ Exit codes are those of sysexits: 64 command line, 65 input data, 66 missing inp
 mailbox, 69 port or database not usable, 73 exists already, 74 input or output, 75 try again later,
 77 confirmation needed, 78 configuration.";
 
+const UNDELETE_EXAMPLES: &str = "\
+Examples:
+  dbmail undelete                                            what could come back, of everybody
+  dbmail undelete --user anna@example.org                    the same of one user
+  dbmail undelete --user anna@example.org --mailbox INBOX --since 2d --dry-run
+  dbmail undelete --user anna@example.org --mailbox INBOX --since 2d
+  dbmail undelete --user anna@example.org --search invoice --search 4711 --into Found
+  dbmail undelete --user anna@example.org --mailbox Projects/Roof      also when the mailbox was deleted
+
+Times are ages (90m, 12h, 2d), dates (2026-11-20: its beginning, UTC) or RFC 3339 (2026-11-20T09:30:00+01:00), and
+mean when a message was deleted. --search looks through headers and texts as IMAP's SEARCH TEXT does: decoded, without
+regard to case, not into attachments, and into the first MiB of a message; several must all be found.
+
+Exit codes: 67 no such user, or no such mailbox; 73 the mailbox exists again (give --into), or the quota has no
+room; 75 the database is busy or away: what came back is back, the same command goes on.";
+
 /// What is to be done.
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -78,6 +94,29 @@ Examples:
 
 Exit codes: 67 nobody has this address, 65 the message can't be accepted, 75 try again later.")]
     Deliver(admin::Deliver),
+    /// Show what was deleted and could come back, or bring it back
+    ///
+    /// Expunged messages and deleted mailboxes are kept for retention.deleted. Without any choice of messages it lists what could come
+    /// back, for each mailbox. With --mailbox, --since, --until, --search or --all, the messages that all of these choose come back: into
+    /// the mailbox where they were, with new UIDs, their flags (without \Deleted), keywords, and dates. A mailbox that was deleted is made
+    /// again under its name; where that is another's now, --into says where to. What was moved elsewhere does not come back from where it
+    /// was. Clients that are connected see the messages at once.
+    #[command(after_help = UNDELETE_EXAMPLES)]
+    Undelete(admin::Undelete),
+    /// Remove for good what is past its time: expunged messages, deleted mailboxes, old logs
+    ///
+    /// `dbmail serve` does this by itself, about once an hour, for what is older than retention.deleted and retention.log. Run it by hand
+    /// to see what would go (--dry-run), or to have it gone now. It works in small transactions beside the running service, and may be
+    /// stopped and begun again at any time. Nothing goes within an hour and five minutes of being deleted: sessions may still ask for it.
+    #[command(after_help = "\
+Examples:
+  dbmail purge --dry-run
+  dbmail purge
+  dbmail purge --user anna@example.org --older-than 7d --yes
+
+Exit codes: 67 no such user, 75 the database is busy or away: what went stays gone, the same command goes on,
+77 a confirmation is needed: less is to be kept than the configuration says.")]
+    Purge(admin::Purge),
     /// After an older state of the database was restored: new UIDVALIDITYs and ids
     ///
     /// Clients hold UIDs and ids of the state that is lost; the restored one would give them to other messages. Run this
@@ -270,6 +309,8 @@ async fn command(command: Command, loaded: Loaded) -> Result<(), Failure> {
             confirmation,
         }) => admin::mailbox_delete(config, &user, &name, confirmation).await,
         Command::Deliver(deliver) => admin::deliver(config, deliver).await,
+        Command::Undelete(what) => admin::undelete(config, what).await,
+        Command::Purge(what) => admin::purge(config, &what).await,
         Command::Restored(what) => admin::restored(config, what).await,
         Command::Top(top) => admin::top(config, &top).await,
     }
@@ -299,6 +340,12 @@ mod tests {
             "dbmail user delete a --yes",
             "dbmail mailbox create a Work/2026",
             "dbmail deliver a@b --mailbox M --from c@d --raw",
+            "dbmail undelete",
+            "dbmail undelete --list --json",
+            "dbmail undelete --user a --mailbox b/c --since 2d --until 2026-11-20 --search x --search y --into z --dry-run",
+            "dbmail undelete --user a --all",
+            "dbmail purge --dry-run --older-than 7d --user a --json",
+            "dbmail purge --older-than 2026-11-26T09:30:00Z --yes",
             "dbmail restored --plan --json",
             "dbmail top --once --json",
             "dbmail top --server 10.0.0.1:18080 --server [::1]:18080",
@@ -314,6 +361,11 @@ mod tests {
             "dbmail user passwd a",
             "dbmail mailbox create a",
             "dbmail restored --since yesterday",
+            "dbmail undelete --mailbox a",
+            "dbmail undelete --user a --into b",
+            "dbmail undelete --user a --all --since 7",
+            "dbmail undelete --user a --list --all",
+            "dbmail purge --older-than yesterday",
             "dbmail top --server here",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");

@@ -443,6 +443,30 @@ impl Collector for StoreFigures {
             "Time of such statements: mostly waiting for others at the same mailbox",
             counters.counter_lock_microseconds,
         )?;
+        total(
+            "store_purged_messages",
+            "Messages purged past their time",
+            counters.purged_messages,
+        )?;
+        total(
+            "store_purged_bytes",
+            "Octets of messages purged past their time",
+            counters.purged_bytes,
+        )?;
+        total(
+            "store_purge_runs",
+            "Runs of purging that came to their end",
+            counters.purge_runs,
+        )?;
+        // As Prometheus has it: a gauge with a moment in seconds.
+        let last = ConstGauge::new(counters.purge_last / 1_000_000);
+        let kind = last.metric_type();
+        last.encode(encoder.encode_descriptor(
+            "store_purge_last_timestamp_seconds",
+            "When the last run of purging came to its end, in seconds since 1970; 0: none did",
+            None,
+            kind,
+        )?)?;
         let lag = ConstGauge::new(counters.news_lag_microseconds);
         let kind = lag.metric_type();
         lag.encode(encoder.encode_descriptor(

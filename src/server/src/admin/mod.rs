@@ -3,22 +3,27 @@
 mod deliver;
 mod lmtp;
 mod mailbox;
+mod purge;
 mod restored;
 mod top;
+mod undelete;
 mod user;
+mod when;
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _, Write};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use dbmail_core::store::Refusal;
-use dbmail_store::{AdminError, OpenError, Settings, Store};
+use dbmail_store::{AdminError, OpenError, Retention, Settings, Store};
 
 pub use deliver::{Deliver, deliver};
 pub use lmtp::{Delivered, Piece, send};
 pub use mailbox::{mailbox_create, mailbox_delete, mailbox_list};
+pub use purge::{Purge, purge};
 pub use restored::{Restored, restored};
 pub use top::{Top, top};
+pub use undelete::{Undelete, undelete};
 pub use user::{
     UserAdd, new_user, user_add, user_delete, user_enable, user_list, user_password, user_show,
 };
@@ -41,6 +46,10 @@ pub fn settings(config: &Config) -> Settings {
         poll_milliseconds: config.database.poll_milliseconds,
         message_bytes_max: config.server.message_size_max,
         repeat_window_seconds: config.lmtp.repeat_window_seconds,
+        retention: Retention {
+            deleted_seconds: config.retention.deleted_seconds,
+            log_seconds: config.retention.log_seconds,
+        },
         front_end: format!("{} {}", hostname(config), std::process::id()),
         ..Settings::default()
     }

@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use dbmail_core::limits::LOG_KEPT_SECONDS_MIN;
+
 use super::value;
 use super::{Config, LogFormat, Whom};
 
@@ -125,6 +127,10 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("database", "Where the mail is."),
     ("imap", "Reading mail."),
     ("lmtp", "Taking mail in from the mail transfer agent."),
+    (
+        "retention",
+        "How long what was deleted, and what happened, is kept. See [retention.md](retention.md).",
+    ),
     (
         "managesieve",
         "Editing Sieve scripts. Not served by this version.",
@@ -340,6 +346,32 @@ pub const KEYS: &[Key] = &[
         doc: "How long a delivery is remembered, so that one repeated after a lost reply does not appear twice.",
         apply: |c, v| {
             c.lmtp.repeat_window_seconds = value::seconds(v)?;
+            Ok(())
+        },
+    },
+    Key {
+        section: "retention",
+        name: "deleted",
+        kind: Kind::Time,
+        default: "30d",
+        doc: "How long expunged messages and deleted mailboxes can be brought back by `dbmail undelete`. Then `serve` purges them, and the octets that no other message has. `0`: as soon as no session can ask for them any more, an hour and five minutes after.",
+        apply: |c, v| {
+            c.retention.deleted_seconds = value::seconds(v)?;
+            Ok(())
+        },
+    },
+    Key {
+        section: "retention",
+        name: "log",
+        kind: Kind::Time,
+        default: "90d",
+        doc: "How long the logs of changes are kept (who changed what in [v1_changes](reporting.md)). A client that was away for longer compares its mailboxes as a whole. At least a day.",
+        apply: |c, v| {
+            let log = value::seconds(v)?;
+            if log < LOG_KEPT_SECONDS_MIN {
+                return Err("is less than a day, for which clients may be away".to_owned());
+            }
+            c.retention.log_seconds = log;
             Ok(())
         },
     },

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 pub use docs::{documentation, effective};
 pub use keys::{KEYS, Key, Kind, SECTIONS};
-pub use value::{Address, masked_url, size};
+pub use value::{Address, masked_url, seconds, size};
 
 use crate::exit::{Exit, Failure};
 
@@ -32,6 +32,8 @@ pub struct Config {
     pub imap: Imap,
     /// `[lmtp]`
     pub lmtp: Lmtp,
+    /// `[retention]`
+    pub retention: Retention,
     /// `[managesieve]`
     pub managesieve: ManageSieve,
     /// `[http]`
@@ -118,6 +120,15 @@ pub struct Lmtp {
     pub connections_max: usize,
     /// How long deliveries are remembered.
     pub repeat_window_seconds: u64,
+}
+
+/// How long what is gone is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Expunged messages and deleted mailboxes.
+    pub deleted_seconds: u64,
+    /// Rows of the logs.
+    pub log_seconds: u64,
 }
 
 /// ManageSieve.

@@ -97,7 +97,7 @@ pub fn size(text: &str) -> Result<u64, String> {
 ///
 /// # Errors
 /// As [`tcp`].
-pub(super) fn seconds(text: &str) -> Result<u64, String> {
+pub fn seconds(text: &str) -> Result<u64, String> {
     with_unit(text, &[('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400)]).ok_or_else(|| {
         "is not a time: write seconds, or a number with s, m, h or d, such as 7d".to_owned()
     })

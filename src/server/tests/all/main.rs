@@ -11,5 +11,6 @@
 mod mail;
 mod process;
 mod reference;
+mod retention;
 mod support;
 mod tls;
