@@ -16,12 +16,14 @@ pub mod containers;
 mod database;
 mod lock;
 mod names;
+mod proxy;
 mod server;
 mod sql;
 
 use std::sync::OnceLock;
 
 pub use database::Database;
+pub use proxy::{Fault, Proxy, Reach, Strike, Way};
 pub use server::Server;
 use server::administrator;
 

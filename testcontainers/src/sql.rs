@@ -17,15 +17,19 @@ const DROP_SECONDS: u32 = 10;
 /// How many databases that killed tests left are dropped at a time: a test waits for it.
 const LEFT_MAX: usize = 100;
 
-/// Runs something on a runtime of its own, on a thread of its own: a test may be on a runtime already.
-pub(crate) fn apart<T: Send>(work: impl Future<Output = T> + Send) -> T {
+/// The runtime of what is done here.
+pub(crate) fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    let runtime = RUNTIME.get_or_init(|| {
+    RUNTIME.get_or_init(|| {
         #[expect(clippy::expect_used, reason = "a test without a runtime fails")]
         Runtime::new().expect("a runtime for the databases of the tests")
-    });
+    })
+}
+
+/// Runs something on a runtime of its own, on a thread of its own: a test may be on a runtime already.
+pub(crate) fn apart<T: Send>(work: impl Future<Output = T> + Send) -> T {
     std::thread::scope(|scope| {
-        let thread = scope.spawn(|| runtime.block_on(work));
+        let thread = scope.spawn(|| runtime().block_on(work));
         thread
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
