@@ -7,6 +7,7 @@
 mod account;
 mod background;
 mod change;
+mod check;
 mod copy;
 mod expunge;
 mod fetch;
@@ -19,10 +20,14 @@ mod open;
 mod read;
 mod restored;
 mod stage;
+mod stats;
 
 pub(crate) use account::{Admin, AdminDone};
 pub(crate) use background::sweep;
 pub(crate) use change::{Change, Claim, NextId};
+#[cfg(test)]
+pub(crate) use check::Mend;
+pub(crate) use check::{Found, Scope, Walk};
 pub(crate) use link::{Link, LinkBatch, LinkKind};
 #[cfg(test)]
 pub(crate) use news::Told;

@@ -117,12 +117,14 @@ include!("names.rs");
 const FILES: &[&str] = &[
     include_str!("statements/account.sql"),
     include_str!("statements/background.sql"),
+    include_str!("statements/check.sql"),
     include_str!("statements/content.sql"),
     include_str!("statements/delivery.sql"),
     include_str!("statements/mailbox.sql"),
     include_str!("statements/message.sql"),
     include_str!("statements/news.sql"),
     include_str!("statements/state.sql"),
+    include_str!("statements/stats.sql"),
     include_str!("statements/system.sql"),
 ];
 

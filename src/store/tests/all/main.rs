@@ -1,6 +1,7 @@
 //! Tests of the store from outside, in one binary.
 
 mod budget;
+mod check;
 mod contract;
 mod crash;
 mod ddl;
@@ -10,6 +11,7 @@ mod news;
 mod outage;
 mod restored;
 mod schema;
+mod stats;
 mod together;
 mod uploads;
 mod views;
