@@ -1,9 +1,11 @@
 //! Commands that administer the store. They open the same database as a running `serve` does, and work beside it.
 
+mod check;
 mod deliver;
 mod lmtp;
 mod mailbox;
 mod restored;
+mod stats;
 mod top;
 mod user;
 
@@ -14,10 +16,12 @@ use std::path::{Path, PathBuf};
 use dbmail_core::store::Refusal;
 use dbmail_store::{AdminError, OpenError, Settings, Store};
 
+pub use check::{Check, check};
 pub use deliver::{Deliver, deliver};
 pub use lmtp::{Delivered, Piece, send};
 pub use mailbox::{mailbox_create, mailbox_delete, mailbox_list};
 pub use restored::{Restored, restored};
+pub use stats::stats;
 pub use top::{Top, top};
 pub use user::{
     UserAdd, new_user, user_add, user_delete, user_enable, user_list, user_password, user_show,

@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 const PASSWORD: &str = "swordfish-in-the-log?";
 
-struct Place {
-    folder: TempDir,
+pub(crate) struct Place {
+    pub(crate) folder: TempDir,
     config: PathBuf,
     imap: u16,
     lmtp: u16,
@@ -27,7 +27,7 @@ fn free_port() -> u16 {
         .port()
 }
 
-fn place(more: &str) -> Place {
+pub(crate) fn place(more: &str) -> Place {
     let folder = tempfile::tempdir().unwrap();
     let (imap, lmtp, http) = (free_port(), free_port(), free_port());
     let config = folder.path().join("dbmail.toml");
@@ -55,7 +55,7 @@ fn program(config: &Path) -> Command {
 }
 
 impl Place {
-    fn run(&self, words: &[&str], input: &str) -> Output {
+    pub(crate) fn run(&self, words: &[&str], input: &str) -> Output {
         let mut child = program(&self.config)
             .args(words)
             .stdin(Stdio::piped())
@@ -69,7 +69,7 @@ impl Place {
     }
 
     #[track_caller]
-    fn ok(&self, words: &[&str], input: &str) -> String {
+    pub(crate) fn ok(&self, words: &[&str], input: &str) -> String {
         let output = self.run(words, input);
         let (out, err) = texts(&output);
         assert!(output.status.success(), "{words:?}: {out}{err}");
@@ -78,14 +78,14 @@ impl Place {
 
     /// Runs and expects this exit code; what was said on standard error.
     #[track_caller]
-    fn fails(&self, words: &[&str], input: &str, code: i32) -> String {
+    pub(crate) fn fails(&self, words: &[&str], input: &str, code: i32) -> String {
         let output = self.run(words, input);
         let (out, err) = texts(&output);
         assert_eq!(output.status.code(), Some(code), "{words:?}: {out}{err}");
         err
     }
 
-    fn serve(&self) -> Serving {
+    pub(crate) fn serve(&self) -> Serving {
         let mut child = program(&self.config)
             .arg("serve")
             .stdin(Stdio::null())
@@ -102,12 +102,12 @@ impl Place {
     }
 }
 
-fn texts(output: &Output) -> (String, String) {
+pub(crate) fn texts(output: &Output) -> (String, String) {
     let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
     (text(&output.stdout), text(&output.stderr))
 }
 
-struct Serving {
+pub(crate) struct Serving {
     child: Child,
     log: BufReader<std::process::ChildStderr>,
     seen: String,
@@ -126,7 +126,7 @@ impl Serving {
     }
 
     /// Stops the server; its exit code and its whole log.
-    fn stop(self) -> (Option<i32>, String) {
+    pub(crate) fn stop(self) -> (Option<i32>, String) {
         self.signal("-TERM");
         self.end()
     }
