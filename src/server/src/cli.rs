@@ -36,7 +36,7 @@ Examples:
   dbmail serve                                   serve IMAP, LMTP and HTTP
   dbmail --config /etc/dbmail/dbmail.toml check-config
 
-Exit codes are those of sysexits: 64 command line, 65 input data, 66 missing input, 67 no such user or
+Exit codes are those of sysexits, and 1 when check finds faults: 64 command line, 65 input data, 66 missing input, 67 no such user or
 mailbox, 69 port or database not usable, 73 exists already, 74 input or output, 75 try again later,
 77 confirmation needed, 78 configuration.";
 
@@ -127,6 +127,42 @@ Examples:
   dbmail restored --yes
   dbmail restored --yes --since 2026-11-26T09:30:00Z     go on with a run that broke off")]
     Restored(admin::Restored),
+    /// Check all that is stored, beside running servers, and mend what can be mended
+    ///
+    /// Looks at schema, references, counters, quotas, logs, and puts every message together again: its octets must be those
+    /// that arrived, and its envelope and structure those that they make. Each fault is a line: what it is, where, what was
+    /// found, what it means for users, and what --repair would do. Nothing is written without --repair, and no lock is held
+    /// for longer than a mailbox is counted. A store of 100 GB takes about as long as reading it; --quick takes minutes.
+    #[command(after_help = "\
+Examples:
+  dbmail check --quick                           every day: all but the octets of mail
+  dbmail check                                   after a restore, a crash of the disk, a migration of the database
+  dbmail check --user anna@example.org
+  dbmail check --repair                          shows what can be mended, asks, mends, and checks again
+  dbmail check --json > faults.jsonl
+
+Exit codes: 0 no fault, 1 faults were found or are left, 67 no such user, 77 a repair was not confirmed.
+docs/operate/check.md tells of each kind of fault.")]
+    Check(admin::Check),
+    /// Show how much is stored, and what sharing and packing save
+    ///
+    /// Counts users, addresses, mailboxes and messages, and adds up octets: from mail as users see it, each message whole in
+    /// each mailbox, to what is stored of it. Messages that several have (recipients of one delivery, copies) and parts that
+    /// several messages have (long bodies and attachments) are stored once; parts are packed. Then what the database says of
+    /// its tables. Only reads, in short statements, beside running servers.
+    #[command(after_help = "\
+Examples:
+  dbmail stats
+  dbmail stats --json
+
+\"gone\" are messages that were expunged and are kept for a while; \"parts that no message has\" are removed in the background
+two days after they were last seen. What the database says comes on top: keys, logs, free room, its own bookkeeping.
+docs/operate/stats.md tells of each figure.")]
+    Stats {
+        /// As JSON, an object
+        #[arg(long)]
+        json: bool,
+    },
     /// Show who is connected and what the servers do, anew each second
     ///
     /// Asks the HTTP listener of running servers (`/sessions`). By default that of this machine's configuration; several
@@ -312,6 +348,8 @@ async fn command(command: Command, loaded: Loaded) -> Result<(), Failure> {
         Command::Undelete(what) => admin::undelete(config, what).await,
         Command::Purge(what) => admin::purge(config, &what).await,
         Command::Restored(what) => admin::restored(config, what).await,
+        Command::Check(check) => admin::check(config, &check).await,
+        Command::Stats { json } => admin::stats(config, json).await,
         Command::Top(top) => admin::top(config, &top).await,
     }
 }
@@ -347,6 +385,9 @@ mod tests {
             "dbmail purge --dry-run --older-than 7d --user a --json",
             "dbmail purge --older-than 2026-11-26T09:30:00Z --yes",
             "dbmail restored --plan --json",
+            "dbmail check --quick --json --user a@b",
+            "dbmail check --repair --yes",
+            "dbmail stats --json",
             "dbmail top --once --json",
             "dbmail top --server 10.0.0.1:18080 --server [::1]:18080",
             "dbmail restored --yes --since 2026-11-26T09:30:00Z",

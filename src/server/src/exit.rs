@@ -6,6 +6,8 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
+    /// `check` found faults, or could not mend all of them.
+    Faults = 1,
     /// The command line is wrong.
     Usage = 64,
     /// The message or another input can't be accepted as it is.
@@ -33,6 +35,10 @@ pub enum Exit {
 impl Exit {
     /// Every code with its meaning, for the documentation.
     pub const ALL: &'static [(Self, &'static str)] = &[
+        (
+            Self::Faults,
+            "`dbmail check` found faults, or some are left after a repair",
+        ),
         (Self::Usage, "the command line is wrong"),
         (
             Self::Data,

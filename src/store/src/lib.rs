@@ -9,6 +9,7 @@
 //! What every request means is said by `dbmail_core::store::memory`; the design is `docs/design/store.md`.
 
 mod account;
+mod check;
 mod content;
 mod cutter;
 mod db;
@@ -28,16 +29,21 @@ mod server_settings;
 mod settings;
 mod shared;
 mod sql;
+mod stats;
 mod store;
 mod uid_bytes;
 mod undelete;
 mod upload;
 
 pub use account::{AdminError, Credential, NewUser, User};
+pub use check::{
+    Check, CheckNews, Checked, Fault, FaultKind, Looked, Place, Progress, RepairPlan, Stage,
+};
 pub use hub::Watch;
 pub use purge::{Purge, Purged};
 pub use restored::RestoredPlan;
 pub use settings::{Applied, Clock, OpenError, Retention, Settings};
+pub use stats::{Stats, TableSize};
 pub use store::{Counters, RequestCount, Store};
 pub use undelete::{Ended, GoneMailbox, GoneMessage, GonePage, Wanted};
 pub use upload::Upload;

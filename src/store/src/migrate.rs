@@ -43,6 +43,11 @@ const fn migrations(dialect: Dialect) -> &'static [Migration] {
     }
 }
 
+/// The texts of a database's migrations, oldest first.
+pub(crate) fn texts(dialect: Dialect) -> impl Iterator<Item = &'static str> {
+    migrations(dialect).iter().map(|(_, _, text)| *text)
+}
+
 /// Where a database is.
 pub(crate) enum Place {
     /// A file.

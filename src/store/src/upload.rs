@@ -180,23 +180,25 @@ impl Drop for Guard {
 
 /// Header and trees, common to every way of storing.
 fn outline(scanned: &Scanned, hash: [u8; 32], head: Bytes, segments: Vec<Piece>) -> Prepared {
-    let fits = |tree: Vec<u8>| {
-        if tree.len() <= TREE_BYTES_MAX {
-            tree
-        } else {
-            Vec::new()
-        }
-    };
     Prepared {
         size: scanned.size,
         header_size: scanned.header.end,
         hash,
         received: first_value(&head, b"Received").is_some(),
         head,
-        envelope: fits(scanned.envelope.encode()).into(),
-        structure: fits(scanned.structure.encode()).into(),
+        envelope: kept_tree(scanned.envelope.encode()).into(),
+        structure: kept_tree(scanned.structure.encode()).into(),
         segments,
         upload: None,
+    }
+}
+
+/// ENVELOPE or BODYSTRUCTURE as it is kept: one that is too long is made again from the octets when asked for.
+pub(crate) fn kept_tree(tree: Vec<u8>) -> Vec<u8> {
+    if tree.len() <= TREE_BYTES_MAX {
+        tree
+    } else {
+        Vec::new()
     }
 }
 

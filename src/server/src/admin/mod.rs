@@ -1,10 +1,12 @@
 //! Commands that administer the store. They open the same database as a running `serve` does, and work beside it.
 
+mod check;
 mod deliver;
 mod lmtp;
 mod mailbox;
 mod purge;
 mod restored;
+mod stats;
 mod top;
 mod undelete;
 mod user;
@@ -17,11 +19,13 @@ use std::path::{Path, PathBuf};
 use dbmail_core::store::Refusal;
 use dbmail_store::{AdminError, OpenError, Retention, Settings, Store};
 
+pub use check::{Check, check};
 pub use deliver::{Deliver, deliver};
 pub use lmtp::{Delivered, Piece, send};
 pub use mailbox::{mailbox_create, mailbox_delete, mailbox_list};
 pub use purge::{Purge, purge};
 pub use restored::{Restored, restored};
+pub use stats::stats;
 pub use top::{Top, top};
 pub use undelete::{Undelete, undelete};
 pub use user::{

@@ -8,6 +8,7 @@
     clippy::unwrap_used
 )]
 
+mod check;
 mod mail;
 mod process;
 mod reference;

@@ -55,7 +55,7 @@ fn program(config: &Path) -> Command {
 }
 
 impl Place {
-    fn run(&self, words: &[&str], input: &str) -> Output {
+    pub(crate) fn run(&self, words: &[&str], input: &str) -> Output {
         let mut child = program(&self.config)
             .args(words)
             .stdin(Stdio::piped())
@@ -102,7 +102,7 @@ impl Place {
     }
 }
 
-fn texts(output: &Output) -> (String, String) {
+pub(crate) fn texts(output: &Output) -> (String, String) {
     let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
     (text(&output.stdout), text(&output.stderr))
 }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dbmail_core::store::{AccountId, MailboxId, MailboxName, Refusal, SpecialUse, Timestamp};
+use dbmail_core::store::{
+    AccountId, MailboxId, MailboxName, Refusal, SpecialUse, SystemFlags, Timestamp,
+};
 
 use super::mailbox::Event;
 use super::name_key;
@@ -208,17 +210,33 @@ impl<C: Connection> Db<C> {
         &mut self,
         mailbox: i64,
         remove: Sql,
-        rows: &mut Rows,
+        found: &mut Rows,
     ) -> Result<(), Error> {
         let mut uids = Vec::new();
         let (mut emails, mut contents) = (BTreeSet::new(), BTreeSet::new());
-        for row in rows.each() {
+        let alive = remove == Sql::MessageRemove;
+        let mut root = None;
+        if alive {
+            // A mailbox that was deleted has no counters, and no message that is not gone.
+            let mut rows = self.query(Sql::MailboxOwner, &values![mailbox]).await?;
+            root = rows.first().map(|row| row.int(1)).transpose()?;
+            self.query(Sql::StateLock, &values![mailbox]).await?;
+            // Again, now that their flags stay as they are.
+            let some = values![mailbox, REMOVE_ROWS];
+            *found = self.query(Sql::MessagesSome, &some).await?;
+        }
+        let (mut unseen, mut deleted, mut octets) = (0i64, 0i64, 0i64);
+        for row in found.each() {
             let uid = row.u32(0)?;
-            uids.push(if remove == Sql::MessageRemove {
-                values![mailbox, uid, uid].into()
+            if alive {
+                uids.push(values![mailbox, uid, uid].into());
+                let flags = super::open::flags(&row, 3)?;
+                unseen += i64::from(!flags.contains(SystemFlags::SEEN));
+                deleted += i64::from(flags.contains(SystemFlags::DELETED));
+                octets += row.int(4)?;
             } else {
-                values![mailbox, uid].into()
-            });
+                uids.push(values![mailbox, uid].into());
+            }
             emails.insert(row.int(1)?);
             contents.insert(row.int(2)?);
         }
@@ -228,6 +246,14 @@ impl<C: Connection> Db<C> {
         }
         self.many(remove, uids).await?;
         self.end_emails(&emails, &contents).await?;
+        // A removal that breaks off leaves counters that are true.
+        if let Some(root) = root {
+            let count = found.len() as i64;
+            let state = values![mailbox, false, -count, -unseen, -deleted, -octets];
+            self.execute(Sql::StateChanged, &state).await?;
+            self.execute(Sql::QuotaMove, &values![root, -octets, -count])
+                .await?;
+        }
         Ok(())
     }
 

@@ -60,7 +60,7 @@ impl<C: Connection> Db<C> {
 }
 
 /// What a code of the log is to a session.
-fn kind(code: i64) -> Result<ChangeKind, Failure> {
+pub(super) fn kind(code: i64) -> Result<ChangeKind, Failure> {
     match code {
         1 => Ok(ChangeKind::Appeared),
         2..=4 | 6 => Ok(ChangeKind::Flagged),

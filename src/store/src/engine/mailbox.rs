@@ -88,6 +88,19 @@ impl Tree {
         }
     }
 
+    /// A new UIDVALIDITY for one mailbox.
+    pub(super) fn renew_one(&mut self, mailbox: MailboxId) -> Result<i64, Refusal> {
+        let validity = self.next_validity + self.taken;
+        if validity > i64::from(u32::MAX) {
+            return Err(NO_VALIDITY);
+        }
+        self.taken += 1;
+        let name = self.mailboxes.iter().find(|known| known.id == mailbox);
+        let name = name.map_or_else(String::new, |known| known.name.as_str().to_owned());
+        self.events.push((Event::Renewed, Some(mailbox), name));
+        Ok(validity)
+    }
+
     /// A new UIDVALIDITY for each mailbox, beyond any that a state which is lost may have given.
     pub(super) fn renew(&mut self, now: Timestamp) -> Result<Vec<(MailboxId, i64)>, Refusal> {
         let passed = self.next_validity + self.taken + VALIDITIES_PASSED;

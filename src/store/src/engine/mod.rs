@@ -7,6 +7,7 @@
 mod account;
 mod background;
 mod change;
+mod check;
 mod copy;
 mod expunge;
 mod fetch;
@@ -21,11 +22,15 @@ mod purge;
 mod read;
 mod restored;
 mod stage;
+mod stats;
 mod undelete;
 
 pub(crate) use account::{Admin, AdminDone};
 pub(crate) use background::{Sweep, sweep};
 pub(crate) use change::{Change, Claim, NextId};
+#[cfg(test)]
+pub(crate) use check::Mend;
+pub(crate) use check::{Found, Scope, Walk};
 pub(crate) use known::{Known, Memory, WriteMap};
 pub(crate) use link::{Link, LinkBatch, LinkKind};
 #[cfg(test)]

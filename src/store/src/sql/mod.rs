@@ -123,6 +123,7 @@ include!("names.rs");
 const FILES: &[&str] = &[
     include_str!("statements/account.sql"),
     include_str!("statements/background.sql"),
+    include_str!("statements/check.sql"),
     include_str!("statements/content.sql"),
     include_str!("statements/delivery.sql"),
     include_str!("statements/mailbox.sql"),
@@ -130,6 +131,7 @@ const FILES: &[&str] = &[
     include_str!("statements/news.sql"),
     include_str!("statements/retention.sql"),
     include_str!("statements/state.sql"),
+    include_str!("statements/stats.sql"),
     include_str!("statements/system.sql"),
 ];
 

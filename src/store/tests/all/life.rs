@@ -556,3 +556,46 @@ fn a_removed_user_leaves_no_row_and_others_keep_what_they_share() {
         );
     });
 }
+
+#[test]
+fn a_removal_that_broke_off_leaves_counters_and_quota_that_are_true() {
+    on_each(async || {
+        let world = World::new().await;
+        for n in 0..5 {
+            world
+                .append(format!("Subject: {n}\r\n\r\nx").as_bytes())
+                .await;
+        }
+        let inbox = world.status("INBOX").await.id;
+        for _ in 0..7 {
+            let double = Request::Copy {
+                mailbox: inbox,
+                uids: everything(),
+                account: world.account,
+                to: name("INBOX"),
+            };
+            world.ask(double).await.expect("copied");
+        }
+        let all = 5 << 7;
+        assert_eq!(world.count("message"), all);
+        {
+            // Asked once, and never again: one transaction is run.
+            let mut removal = Box::pin(world.store.user_delete("alice"));
+            let asked = tokio::time::timeout(Duration::ZERO, &mut removal).await;
+            assert!(asked.is_err(), "it was done at once");
+            while world.count("message") == all {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        let left = world.count("message");
+        assert!(left > 0 && left < all, "{left}");
+        let status = world.status("INBOX").await;
+        assert_eq!(i64::from(status.messages), left);
+        assert_eq!(i64::from(status.unseen), left);
+        assert_eq!(status.bytes, u64::from(status.messages) * 15);
+        assert_eq!(world.number("SELECT used_messages FROM quota_root"), left);
+        assert_eq!(world.number("SELECT used_size FROM quota_root"), left * 15);
+        world.store.user_delete("alice").await.expect("removed");
+        assert_eq!(world.count("message"), 0);
+    });
+}

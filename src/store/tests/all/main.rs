@@ -1,6 +1,7 @@
 //! Tests of the store from outside, in one binary.
 
 mod budget;
+mod check;
 mod contract;
 mod crash;
 mod ddl;
@@ -12,6 +13,7 @@ mod outage;
 mod restored;
 mod retention;
 mod schema;
+mod stats;
 mod together;
 mod uploads;
 mod views;

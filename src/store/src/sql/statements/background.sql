@@ -44,7 +44,7 @@ FETCH FIRST :row_count ROWS ONLY
 -- Ending a user's mail, some messages at a time.
 
 -- statement: MessagesSome (mailbox, row_count)
-SELECT m.msg_uid, m.email, e.content FROM message m JOIN email e ON e.id = m.email
+SELECT m.msg_uid, m.email, e.content, m.flags, m.msg_size FROM message m JOIN email e ON e.id = m.email
 WHERE m.mailbox = :mailbox ORDER BY m.msg_uid FETCH FIRST :row_count ROWS ONLY
 -- statement: GoneSome (mailbox, row_count)
 SELECT m.msg_uid, m.email, e.content FROM message_gone m JOIN email e ON e.id = m.email
