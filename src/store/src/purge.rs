@@ -10,7 +10,7 @@ use dbmail_core::store::{AccountId, MailboxId, Refusal, Timestamp};
 
 use crate::db::{Db, Error, Work, refusal};
 use crate::driver::{AnyConnection, Failure};
-use crate::engine::{LogOf, PurgeGone, PurgeLog, PurgeMailbox, Sweep, Went};
+use crate::engine::{GONE_ROWS, LogOf, PurgeGone, PurgeLog, PurgeMailbox, Sweep, Went};
 use crate::settings::Retention;
 use crate::store::{Future, Inner};
 use crate::{AdminError, Store};
@@ -194,7 +194,7 @@ impl<F: FnMut(&Purged) + Send> Run<F> {
         let done = match done {
             Ok(done) => Some(done),
             Err(Error::Failed(Failure::Foreign(why))) => {
-                tracing::debug!(why, "what was to be purged is in use and stays");
+                tracing::warn!(why, "what was to be purged is in use and stays");
                 None
             }
             Err(error) => return Err(refusal(error)),
@@ -248,19 +248,33 @@ impl<F: FnMut(&Purged) + Send> Run<F> {
     }
 
     async fn gone_of(&mut self, mailbox: MailboxId) -> Result<(), Refusal> {
-        let mut after = Some(0);
+        let before = self.gone_before;
+        let (mut after, mut one_by_one) = (Some(0), 0);
         while let Some(above) = after.take()
             && !self.is_spent()
         {
             let work = PurgeGone {
                 mailbox,
                 after: above,
-                gone_before: self.gone_before,
+                rows: if one_by_one > 0 { 1 } else { GONE_ROWS },
+                gone_before: before,
             };
-            if let Some((went, more)) = self.step(work).await? {
-                after = more;
-                self.went(went)?;
+            match self.step(work).await? {
+                Some((went, more)) => {
+                    after = more;
+                    self.went(went)?;
+                }
+                // One of them is refused, and must not keep the others.
+                None if one_by_one == 0 => {
+                    one_by_one = GONE_ROWS + 1;
+                    after = Some(above);
+                }
+                None => {
+                    let due = self.ask(move |db| Box::pin(db.gone_due(mailbox, above, before, 1)));
+                    after = due.await?.first().copied();
+                }
             }
+            one_by_one = one_by_one.saturating_sub(1);
         }
         Ok(())
     }

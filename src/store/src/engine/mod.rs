@@ -36,7 +36,7 @@ pub(crate) use link::{Link, LinkBatch, LinkKind};
 #[cfg(test)]
 pub(crate) use news::Told;
 pub(crate) use news::{Changed, FrontEnd, Ids, KNOWN_MAX, Page, REGISTER_SECONDS, Register, Tell};
-pub(crate) use purge::{LogOf, PurgeGone, PurgeLog, PurgeMailbox, Went};
+pub(crate) use purge::{GONE_ROWS, LogOf, PurgeGone, PurgeLog, PurgeMailbox, Went};
 pub(crate) use restored::{PassIds, Planned, Renew};
 pub(crate) use stage::{Stage, StagedChunk, StagedPart, Unstage};
 pub(crate) use undelete::Undelete;

@@ -11,7 +11,7 @@ use crate::driver::{Connection, Failure, Value, values};
 use crate::sql::{LIST_SIZE, Sql};
 
 /// Messages purged in one transaction: four lists of ids.
-const GONE_ROWS: u32 = 128;
+pub(crate) const GONE_ROWS: u32 = 128;
 /// Rows of a log that are looked at, and go, in one transaction.
 const LOG_ROWS: u32 = 500;
 /// Of the gone that are due, so many are looked at to find their mailboxes.
@@ -43,6 +43,8 @@ pub(crate) struct Went {
 pub(crate) struct PurgeGone {
     pub(crate) mailbox: MailboxId,
     pub(crate) after: u32,
+    /// At most so many; [`GONE_ROWS`] or fewer.
+    pub(crate) rows: u32,
     /// Only those that went before, in µs.
     pub(crate) gone_before: i64,
 }
@@ -53,13 +55,10 @@ impl Work for PurgeGone {
 
     async fn run<C: Connection>(&self, db: &mut Db<C>) -> Result<Self::Done, Error> {
         let (mailbox, before) = (self.mailbox.0, self.gone_before);
-        let look = values![mailbox, self.after, before, GONE_ROWS];
-        let mut rows = db.query(Sql::GoneDue, &look).await?;
-        let full = rows.len() as u64 == u64::from(GONE_ROWS);
-        let mut due = Vec::with_capacity(rows.len());
-        for row in rows.each() {
-            due.push(row.u32(0)?);
-        }
+        let due = db
+            .gone_due(self.mailbox, self.after, before, self.rows)
+            .await?;
+        let full = due.len() as u64 == u64::from(self.rows);
         let (Some(low), Some(high)) = (due.first(), due.last()) else {
             return Ok((Went::default(), None));
         };
@@ -300,6 +299,23 @@ impl<C: Connection> Db<C> {
             mailboxes.push(MailboxId(row.int(0)?));
         }
         Ok(mailboxes)
+    }
+
+    /// UIDs of some of the gone of a mailbox that are due, above a UID.
+    pub(crate) async fn gone_due(
+        &mut self,
+        mailbox: MailboxId,
+        after: u32,
+        gone_before: i64,
+        most: u32,
+    ) -> Result<Vec<u32>, Error> {
+        let look = values![mailbox.0, after, gone_before, most];
+        let mut rows = self.query(Sql::GoneDue, &look).await?;
+        let mut due = Vec::with_capacity(rows.len());
+        for row in rows.each() {
+            due.push(row.u32(0)?);
+        }
+        Ok(due)
     }
 
     /// Some mailboxes that were deleted before, above an id, with their owners. None: that was all.

@@ -139,6 +139,7 @@ impl World {
         PurgeGone {
             mailbox: self.mailbox(account, mailbox).await,
             after: 0,
+            rows: GONE_ROWS,
             gone_before: i64::MAX,
         }
     }

@@ -193,6 +193,46 @@ fn what_is_purged_leaves_no_row_and_is_counted() {
 }
 
 #[test]
+fn what_a_foreign_key_refuses_stays_and_keeps_no_other() {
+    on_each(async || {
+        let aging = Aging::new().await;
+        let world = &aging.world;
+        for n in 0..140 {
+            world.append(&letter(&n.to_string())).await;
+        }
+        aging.create("a").await;
+        let refused = aging.create("b").await;
+        for mailbox in ["a", "b"] {
+            aging.delete(mailbox).await;
+        }
+        world.execute(
+            "CREATE TABLE stranger (email bigint, mailbox bigint,
+                 CONSTRAINT fk_stranger FOREIGN KEY (email) REFERENCES email (id),
+                 CONSTRAINT fk_stranger_too FOREIGN KEY (mailbox) REFERENCES mailbox (id))",
+        );
+        let of = |uid: u32| format!("SELECT email FROM message WHERE msg_uid = {uid}");
+        for uid in [3, 77, 139] {
+            let email = world.number(&of(uid));
+            world.execute(&format!("INSERT INTO stranger (email) VALUES ({email})"));
+        }
+        let refused = refused.0;
+        world.execute(&format!(
+            "INSERT INTO stranger (mailbox) VALUES ({refused})"
+        ));
+        aging.expunge("INBOX", everything()).await;
+        aging.wait(2 * DAY);
+        let done = aging.purge().await;
+        assert_eq!((done.messages, done.mailboxes), (137, 1));
+        assert_eq!(world.count("message_gone"), 3);
+        world.execute("DELETE FROM stranger");
+        let done = aging.purge().await;
+        assert_eq!((done.messages, done.mailboxes), (3, 1));
+        assert_eq!(world.count("email") + world.count("content"), 0);
+        world.execute("DROP TABLE stranger");
+    });
+}
+
+#[test]
 fn keywords_go_with_the_gone_and_stay_with_the_living_between_them() {
     on_each(async || {
         let aging = Aging::new().await;
