@@ -104,10 +104,29 @@ impl Catalogue {
             {
                 let item = rest.strip_prefix("COLUMN ").unwrap_or(rest);
                 self.item(table.trim(), item);
+            } else if let Some(rest) = statement.strip_prefix("ALTER TABLE ")
+                && let Some((_, name)) = rest
+                    .split_once(" DROP CONSTRAINT ")
+                    .or_else(|| rest.split_once(" DROP FOREIGN KEY "))
+            {
+                self.names.remove(name.trim());
+            } else if let Some(table) = statement.strip_prefix("DROP TABLE ") {
+                self.dropped(table.trim());
             } else {
                 self.named(&statement);
             }
         }
+    }
+
+    /// A table that is made again: its columns, constraints and indexes, whose names begin with its own.
+    fn dropped(&mut self, table: &str) {
+        self.columns.retain(|(of, _), _| of != table);
+        let of_table = |name: &str| {
+            let rest = name.split_once('_').map_or("", |(_, rest)| rest);
+            let rest = rest.strip_prefix(table);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+        };
+        self.names.retain(|name| !of_table(name));
     }
 
     /// A column or a constraint.
@@ -216,6 +235,20 @@ mod tests {
     const TEXT: &str = "CREATE TABLE a (\n b integer NOT NULL, -- with, a comma\n c numeric(3, 2),\n\
          CONSTRAINT pk_a PRIMARY KEY (b, c)\n) STRICT;\nCREATE INDEX ix_a ON a (c) WHERE c > 0;\n\
          CREATE VIEW v1_a AS SELECT b FROM a;\nINSERT INTO a (b) VALUES (1);\n";
+
+    #[test]
+    fn what_a_later_migration_takes_away_is_not_missed() {
+        let before = "CREATE TABLE a (\n b bigint NOT NULL,\n CONSTRAINT pk_a PRIMARY KEY (b),\n \
+                      CONSTRAINT fk_a_b FOREIGN KEY (b) REFERENCES c (id)\n);\nCREATE INDEX ix_a_b ON a (b);\n";
+        for drop in ["DROP CONSTRAINT", "DROP FOREIGN KEY"] {
+            let there = catalogue(&format!("{before}ALTER TABLE a {drop} fk_a_b;"));
+            assert!(!there.names.contains("fk_a_b") && there.names.contains("pk_a"));
+        }
+        let again = catalogue(&format!(
+            "{before}DROP TABLE a;\nCREATE TABLE a (b bigint);"
+        ));
+        assert!(again.names.is_empty() && again.columns.len() == 1);
+    }
 
     #[test]
     fn what_definitions_make_is_read() {
