@@ -7,7 +7,8 @@ whether anything is lost while one after another is killed with -9.
 The URL names an empty database of a server. First a session on the first front-end idles, and messages are
 appended through the last; the times to EXISTS are shown. Then clients deliver, flag and expunge through all of
 them, each with marks of its own, while every five seconds a front-end is killed and started again: at the end
-each acknowledged message that its owner did not expunge is there once, with the flags that were acknowledged.
+each acknowledged message that its owner did not expunge is there once, with the flags that were acknowledged, and
+`dbmail check` finds no fault.
 """
 
 import argparse
@@ -211,6 +212,12 @@ def main():
         for line in wrong[:10]:
             print("FAIL", line)
         failed |= bool(wrong)
+        # Beside the front-ends, with all that the killed ones left behind.
+        checked = front_ends[0].command("check")
+        print(f"check: {checked.stdout.strip()}")
+        if checked.returncode != 0:
+            print(f"FAIL check: exit code {checked.returncode}: {checked.stderr.strip()}")
+            failed = 1
         for server in front_ends:
             code = server.stop()
             if code != 0:

@@ -12,19 +12,20 @@ use dbmail_core::store::{
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
+use crate::check::{FaultKind, Gauge};
 use crate::db::{ASK_TRIES_MAX, Db, Error, refusal};
 use crate::driver::{Fault, Faulty, Sqlite, SqliteFile, block_on, values};
-use crate::engine::{Admin, AdminDone, Change, Link, LinkKind};
+use crate::engine::{Admin, AdminDone, Change, Found, Link, LinkKind, Scope, Walk};
 use crate::migrate;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::sql::Sql;
-use crate::{NewUser, store, upload};
+use crate::{NewUser, upload, workers};
 
 struct World {
     db: Db<Faulty<Sqlite>>,
     account: AccountId,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl World {
@@ -57,7 +58,7 @@ impl World {
         let mut world = Self {
             db: Db::new(Faulty::new(open(), []), shared),
             account,
-            _folder: folder,
+            folder,
         };
         // Every kind of id is at hand, so that the faults meet what they are meant for.
         world.link(vec![world.append("first")]);
@@ -112,7 +113,7 @@ impl World {
     fn link(&mut self, links: Vec<Link>) -> Vec<Reply> {
         let (senders, receivers): (Vec<_>, Vec<_>) =
             links.iter().map(|_| oneshot::channel()).unzip();
-        block_on(store::link_all(&mut self.db, &links, senders));
+        block_on(workers::link_all(&mut self.db, &links, senders));
         receivers
             .into_iter()
             .map(|r| block_on(r).unwrap())
@@ -334,4 +335,111 @@ fn the_lock_order_is_asserted() {
     }
     let mut world = World::new(&[]);
     drop(block_on(world.db.transact(&Backwards)));
+}
+
+impl World {
+    /// Runs a text past the store, on a connection of its own.
+    fn execute(&self, sql: &str) {
+        let file = self.folder.path().join("mail.db");
+        let database = rusqlite::Connection::open(file).unwrap();
+        database.execute_batch(sql).unwrap();
+    }
+
+    fn walk<T>(&mut self, run: impl AsyncFnOnce(Walk<'_, Faulty<Sqlite>>) -> T) -> T {
+        let (told, _listening) = tokio::sync::mpsc::channel(100);
+        let scope = Scope {
+            account: None,
+            bodies: true,
+        };
+        let walk = Walk::new(&mut self.db, scope, told, Arc::new(Gauge::default()));
+        block_on(run(walk))
+    }
+
+    fn check(&mut self) -> Result<Found, Error> {
+        self.walk(async |walk| walk.run().await)
+    }
+
+    fn mend(&mut self, plan: Found) -> Result<Found, Error> {
+        self.walk(async |walk| walk.mend(plan).await)
+    }
+}
+
+#[test]
+fn a_check_goes_on_after_locks_and_broken_connections() {
+    let mut world = World::new(&[
+        Fault::StatementBusy("CheckTotals"),
+        Fault::StatementLost("CheckAccounts"),
+        Fault::NoConnection,
+        Fault::StatementLost("CheckMailboxes"),
+        Fault::Busy,
+        Fault::StatementBusy("CheckSegments"),
+    ]);
+    world.execute("UPDATE mailbox_state SET unseen = unseen + 1");
+    let found = world.check().unwrap();
+    let kinds: Vec<FaultKind> = found.kinds.keys().copied().collect();
+    assert_eq!(kinds, [FaultKind::Counters]);
+    assert_eq!(found.kinds[&FaultKind::Counters], 6);
+}
+
+#[test]
+fn a_database_that_stays_away_ends_the_check() {
+    let busy = [Fault::StatementBusy("CheckContents"); 9];
+    let failed = World::new(&busy).check().unwrap_err();
+    assert!(matches!(
+        failed,
+        Error::Failed(crate::driver::Failure::Busy)
+    ));
+    let failed = World::new(&[Fault::Statement("CheckParts")]).check();
+    assert!(failed.is_err());
+}
+
+#[test]
+fn what_the_database_can_not_read_is_told_and_the_rest_is_looked_at() {
+    let mut world = World::new(&[
+        Fault::StatementDamaged("CheckCatalogue"),
+        Fault::StatementDamaged("CheckMailboxes"),
+    ]);
+    world.execute("UPDATE content SET structure = NULL; UPDATE mailbox_state SET unseen = 9");
+    let found = world.check().unwrap();
+    let kinds: Vec<(FaultKind, u64)> = found.kinds.iter().map(|(k, n)| (*k, *n)).collect();
+    assert_eq!(
+        kinds,
+        [(FaultKind::Unreadable, 2), (FaultKind::ContentTrees, 1)]
+    );
+}
+
+#[test]
+fn a_repair_whose_commit_is_lost_is_done_once_all_the_same() {
+    for fault in [Fault::CommitBusy, Fault::LostBefore, Fault::LostAfter] {
+        let mut world = World::new(&[]);
+        world.execute("UPDATE mailbox_state SET unseen = unseen + 1 WHERE messages > 0");
+        let plan = world.check().unwrap();
+        assert_eq!(plan.mends.len(), 1);
+        let shared = Arc::clone(&world.db.shared);
+        let file = SqliteFile(world.folder.path().join("mail.db"));
+        let connection = Sqlite::open(&file, true).unwrap();
+        world.db = Db::new(Faulty::new(connection, [fault]), shared);
+        let mended = world.mend(plan).unwrap();
+        // When the first one counted, there was nothing left for the second.
+        assert_eq!(mended.mended, u64::from(fault != Fault::LostAfter));
+        assert!(world.check().unwrap().kinds.is_empty());
+    }
+}
+
+#[test]
+fn a_repair_that_fails_leaves_things_as_they_were() {
+    let mut world = World::new(&[]);
+    world.execute("UPDATE quota_root SET used_size = used_size + 1");
+    let plan = world.check().unwrap();
+    let shared = Arc::clone(&world.db.shared);
+    let file = SqliteFile(world.folder.path().join("mail.db"));
+    let connection = Sqlite::open(&file, true).unwrap();
+    world.db = Db::new(
+        Faulty::new(connection, [Fault::Statement("QuotaSet")]),
+        shared,
+    );
+    assert!(world.mend(plan.clone()).is_err());
+    assert_eq!(world.check().unwrap().kinds[&FaultKind::Quota], 1);
+    assert_eq!(world.mend(plan).unwrap().mended, 1);
+    assert!(world.check().unwrap().kinds.is_empty());
 }

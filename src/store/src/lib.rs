@@ -11,6 +11,7 @@
 mod account;
 mod check;
 mod content;
+mod counters;
 mod cutter;
 mod db;
 mod driver;
@@ -34,16 +35,18 @@ mod store;
 mod uid_bytes;
 mod undelete;
 mod upload;
+mod workers;
 
 pub use account::{AdminError, Credential, NewUser, User};
 pub use check::{
     Check, CheckNews, Checked, Fault, FaultKind, Looked, Place, Progress, RepairPlan, Stage,
 };
+pub use counters::{Counters, RequestCount};
 pub use hub::Watch;
 pub use purge::{Purge, Purged};
 pub use restored::RestoredPlan;
 pub use settings::{Applied, Clock, OpenError, Retention, Settings};
 pub use stats::{Stats, TableSize};
-pub use store::{Counters, RequestCount, Store};
+pub use store::Store;
 pub use undelete::{Ended, GoneMailbox, GoneMessage, GonePage, Wanted};
 pub use upload::Upload;

@@ -12,7 +12,8 @@ use crate::db::{Db, Error, Work, refusal};
 use crate::driver::{AnyConnection, Failure};
 use crate::engine::{GONE_ROWS, LogOf, PurgeGone, PurgeLog, PurgeMailbox, Sweep, Went};
 use crate::settings::Retention;
-use crate::store::{Future, Inner};
+use crate::store::Inner;
+use crate::workers::Future;
 use crate::{AdminError, Store};
 
 /// Rest after a transaction, as a multiple of the time it took with its wait in the queue: a server purges in a fifth of the time at

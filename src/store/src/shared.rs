@@ -266,3 +266,37 @@ impl Tally {
         count.failed += u64::from(failed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_asks_for_about_as_many_rows_as_it_has_room_for() {
+        let widths = Widths::default();
+        let headers = FetchItems {
+            header: true,
+            ..FetchItems::default()
+        };
+        // Nothing is known: the page's own limits hold.
+        assert_eq!(widths.rows(headers, 1 << 20), usize::MAX);
+        // Too few to go by.
+        widths.learn(headers, ROWS_MIN - 1, 1 << 20);
+        assert_eq!(widths.rows(headers, 1 << 20), usize::MAX);
+        widths.learn(headers, 100, 100_000);
+        assert_eq!(widths.rows(headers, 1_000_000), 1_001);
+        // What comes after moves the average by a quarter.
+        widths.learn(headers, 100, 500_000);
+        assert_eq!(widths.rows(headers, 1_000_000), 501);
+        // Never so few that a mailbox of others goes on row by row; and never for nothing.
+        assert_eq!(widths.rows(headers, 0), ROWS_MIN as usize + 1);
+        widths.learn(headers, 1_000, 0);
+        assert!(widths.rows(headers, 1) > 0);
+        // Other items have an average of their own.
+        let contents = FetchItems {
+            content: true,
+            ..FetchItems::default()
+        };
+        assert_eq!(widths.rows(contents, 1 << 20), usize::MAX);
+    }
+}

@@ -1,9 +1,7 @@
-//! The store as sessions see it: requests in, replies out; a thread that writes and some that read.
+//! The store as sessions see it: requests in, replies out.
 
-use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
-use std::thread::JoinHandle;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use dbmail_core::store::{
@@ -13,34 +11,22 @@ use tokio::sync::oneshot;
 
 use crate::content::{Body, Prepared};
 use crate::db::{Db, Error, Work, refusal};
-use crate::driver::{AnyConnection, Connection, Failure, Queue, block_on};
-use crate::engine::{
-    Admin, AdminDone, Change, Claim, Known, Link, LinkBatch, LinkKind, NextId, Stage, Unstage,
-    WriteMap, sweep,
-};
+use crate::driver::{AnyConnection, Connection, Failure, Queue};
+use crate::engine::{Change, Claim, Known, Link, LinkKind, NextId, Stage, Unstage, WriteMap};
 use crate::hub::Watch;
 use crate::migrate::Connections;
 use crate::shared::{Kind, Shared, lock};
 use crate::sql::Sql;
 use crate::upload::Upload;
-use crate::{
-    AdminError, Applied, Credential, NewUser, OpenError, Settings, User, migrate, news, purge,
-};
+use crate::workers::{AtWork, Future, Job, Workers, Write, Writing, beside, read_loop, write_loop};
+use crate::{Applied, OpenError, Settings, migrate, news, purge};
 
-/// Messages linked in one transaction at most (STORAGE 2).
-const BATCH_LINKS_MAX: usize = 32;
-/// Octets of messages linked in one transaction at most.
-const BATCH_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Shortest pause between two looks for what other processes changed.
 const POLL_MILLISECONDS_MIN: u64 = 10;
 /// Chunks hashed in one go when a staged message is proved: a reader is not held up for longer.
 const HASH_CHUNKS: u64 = 8;
 /// How often a read that met a lock, or lost its connection, is tried again.
 const READ_TRIES_MAX: u32 = 5;
-
-pub(crate) type Future<'a, T> = Pin<Box<dyn std::future::Future<Output = T> + Send + 'a>>;
-/// Something to be done on a connection.
-type Job = Box<dyn for<'a> FnOnce(&'a mut Db<AnyConnection>) -> Future<'a, ()> + Send>;
 
 /// A store of mail. Clones are the same store.
 #[derive(Clone)]
@@ -56,94 +42,12 @@ impl std::fmt::Debug for Store {
 pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
     /// Changes. On SQLite, which has one writer, messages to be linked too.
-    writer: Arc<Queue<Write>>,
+    pub(crate) writer: Arc<Queue<Write>>,
     /// Messages to be linked, by mailbox owner: each shard has one committer, so that what comes for one mailbox while a
     /// commit is under way waits and goes in the next (STORAGE 2). Empty on SQLite.
-    committers: Vec<Arc<Queue<Write>>>,
-    readers: Arc<Queue<Job>>,
+    pub(crate) committers: Vec<Arc<Queue<Write>>>,
+    pub(crate) readers: Arc<Queue<Job>>,
     workers: Mutex<Workers>,
-}
-
-/// Those who work for a store.
-#[derive(Default)]
-struct Workers {
-    threads: Vec<JoinHandle<()>>,
-    tasks: Vec<tokio::task::JoinHandle<()>>,
-}
-
-/// Something for a connection that writes.
-enum Write {
-    /// A message, linked with others that wait.
-    Link(Box<Link>, oneshot::Sender<Reply>),
-    /// Anything else, in a transaction of its own.
-    Other(Job),
-}
-
-/// What the store has done, for metrics. All figures only grow, save `queued`, the news' lag and the locks
-/// under way.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// For each request by name.
-    pub requests: Vec<RequestCount>,
-    /// Transactions committed.
-    pub commits: u64,
-    /// Those of them that linked messages (deliveries and APPENDs).
-    pub batches: u64,
-    /// Messages linked by them, counted for each mailbox.
-    pub linked: u64,
-    /// Write requests that wait now.
-    pub queued: u64,
-    /// Transactions run again after a lock, deadlock or serialisation failure.
-    pub retries: u64,
-    /// Commits whose reply was lost and that were asked about.
-    pub asked: u64,
-    /// Deliveries recognised as repeats.
-    pub repeats: u64,
-    /// News rows written for other front-ends.
-    pub news_told: u64,
-    /// News rows of other front-ends that were read.
-    pub news_heard: u64,
-    /// Looks for news.
-    pub news_polls: u64,
-    /// Of the newest row heard: microseconds from its writing to its reading, by two clocks.
-    pub news_lag_microseconds: i64,
-    /// Statements that locked a mailbox's counter row.
-    pub counter_locks: u64,
-    /// Time that they took, in microseconds: waiting for others who held it, and the way to the database and back.
-    pub counter_lock_microseconds: u64,
-    /// Those that are under way now.
-    pub counter_locks_under_way: u64,
-    /// Messages that did not go together again from their parts: stored whole, or refused when they were staged.
-    pub opaque: u64,
-    /// Mailboxes opened from what this front-end knew of them, and the log since.
-    pub opened_from_memory: u64,
-    /// Mailboxes opened from their stored map, and the log since.
-    pub opened_from_map: u64,
-    /// Mailboxes opened by reading a row for each message.
-    pub opened_from_rows: u64,
-    /// Messages that were purged past their time.
-    pub purged_messages: u64,
-    /// Their octets.
-    pub purged_bytes: u64,
-    /// Runs of purging that came to their end.
-    pub purge_runs: u64,
-    /// When the last of them did, in microseconds since 1970 UTC; 0: none did.
-    pub purge_last: i64,
-}
-
-/// What requests of one name cost.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RequestCount {
-    /// [`Request::name`].
-    pub name: &'static str,
-    /// How many were answered.
-    pub requests: u64,
-    /// Statements that they took.
-    pub statements: u64,
-    /// Time that they took, in microseconds, waiting in the queue included.
-    pub microseconds: u64,
-    /// How many were refused as unavailable, damaged or of unknown outcome.
-    pub failed: u64,
 }
 
 // --- opening and closing -------------------------------------------------------------------
@@ -271,211 +175,6 @@ impl Drop for Inner {
     }
 }
 
-impl Workers {
-    /// Starts one: a thread for a database whose calls block, a task otherwise.
-    fn start<F>(
-        &mut self,
-        name: &str,
-        db: Db<AnyConnection>,
-        work: impl FnOnce(Db<AnyConnection>) -> F + Send + 'static,
-    ) -> Result<(), OpenError>
-    where
-        F: std::future::Future<Output = ()> + Send + 'static,
-    {
-        if !db.blocks() {
-            self.tasks.push(tokio::spawn(work(db)));
-            return Ok(());
-        }
-        let builder = std::thread::Builder::new().name(name.to_owned());
-        let thread = builder.spawn(move || block_on(work(db)));
-        let thread = thread.map_err(|error| OpenError::Unreachable(error.to_string()))?;
-        self.threads.push(thread);
-        Ok(())
-    }
-}
-
-/// A worker at a queue. When the last one breaks off by a fault, the queue is closed and what waits is dropped: who
-/// asked hears so, instead of waiting for ever.
-struct AtWork<T> {
-    queue: Arc<Queue<T>>,
-    count: Arc<AtomicUsize>,
-}
-
-impl<T> AtWork<T> {
-    fn new(queue: &Arc<Queue<T>>, count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::AcqRel);
-        Self {
-            queue: Arc::clone(queue),
-            count: Arc::clone(count),
-        }
-    }
-}
-
-impl<T> Drop for AtWork<T> {
-    fn drop(&mut self) {
-        let left = self.count.fetch_sub(1, Ordering::AcqRel) - 1;
-        if !std::thread::panicking() {
-            return;
-        }
-        tracing::error!(
-            left,
-            "a worker of the store ended by a fault of the program"
-        );
-        if left == 0 {
-            self.queue.close();
-            drop(self.queue.pop_while(|_| true));
-        }
-    }
-}
-
-/// Counts a connection that writes, while it is at work.
-struct Writing(Arc<Shared>);
-
-impl Writing {
-    fn new(shared: &Arc<Shared>) -> Self {
-        shared.writing.send_modify(|count| *count += 1);
-        Self(Arc::clone(shared))
-    }
-}
-
-impl Drop for Writing {
-    fn drop(&mut self) {
-        self.0.writing.send_modify(|count| *count -= 1);
-    }
-}
-
-/// Answers questions, one after another.
-async fn read_loop(mut db: Db<AnyConnection>, at_work: AtWork<Job>) {
-    let worker = at_work.queue.worker();
-    while let Some(job) = at_work.queue.pop(worker).await {
-        job(&mut db).await;
-    }
-}
-
-/// One who writes: the committer of STORAGE 2.
-async fn write_loop(
-    mut db: Db<AnyConnection>,
-    at_work: AtWork<Write>,
-    writing: Writing,
-    leaves_last: bool,
-) {
-    let queue = Arc::clone(&at_work.queue);
-    let worker = queue.worker();
-    while let Some(first) = queue.pop(worker).await {
-        match first {
-            Write::Other(job) => job(&mut db).await,
-            Write::Link(link, reply) => {
-                let mut octets = link.message.size;
-                let mut count = 1;
-                let more = queue.pop_while(|next| {
-                    let Write::Link(next, _) = next else {
-                        return false;
-                    };
-                    octets = octets.saturating_add(next.message.size);
-                    count += 1;
-                    count <= BATCH_LINKS_MAX && octets <= BATCH_BYTES_MAX
-                });
-                let (mut links, mut replies) = (vec![*link], vec![reply]);
-                for next in more {
-                    if let Write::Link(link, reply) = next {
-                        links.push(*link);
-                        replies.push(reply);
-                    }
-                }
-                link_all(&mut db, &links, replies).await;
-            }
-        }
-    }
-    drop(writing);
-    if leaves_last {
-        news::leave(&mut db).await;
-    }
-    db.connection().leave().await;
-}
-
-/// Links a batch; when it fails, each by itself, so that none fails for another's sake.
-pub(crate) async fn link_all<C: Connection>(
-    db: &mut Db<C>,
-    links: &[Link],
-    replies: Vec<oneshot::Sender<Reply>>,
-) {
-    let delivers = |link: &Link| matches!(link.kind, LinkKind::Deliver { .. });
-    let name = if links.iter().any(delivers) {
-        "deliver"
-    } else {
-        "append"
-    };
-    let all = db.transact(&LinkBatch::new(links)).await;
-    db.shared.tally.batches.fetch_add(1, Ordering::Relaxed);
-    let answers: Vec<Reply> = match all {
-        Ok(answers) => answers,
-        Err(error) if links.len() == 1 => vec![Err(refusal(error))],
-        Err(error) => {
-            tracing::debug!(?error, "a batch failed; each message by itself");
-            let mut answers = Vec::with_capacity(links.len());
-            for link in links {
-                let one = db
-                    .transact(&LinkBatch::new(std::slice::from_ref(link)))
-                    .await;
-                let answer = one.map_err(refusal);
-                answers.push(
-                    answer.and_then(|mut all| all.pop().unwrap_or(Err(Refusal::Unavailable))),
-                );
-            }
-            answers
-        }
-    };
-    let statements = db.take_statements();
-    db.shared.tally.spent(name, statements);
-    for (reply, answer) in replies.into_iter().zip(answers) {
-        // Who asked may be gone; it is done all the same.
-        let _ = reply.send(answer);
-    }
-}
-
-/// Beside the running service: hears of other processes' changes, and sweeps.
-async fn beside(store: Weak<Inner>, background: Duration, poll: Duration) {
-    let mut swept = Instant::now();
-    loop {
-        tokio::time::sleep(poll).await;
-        let Some(inner) = store.upgrade() else { return };
-        let sweeps = !background.is_zero() && swept.elapsed() >= background;
-        if sweeps {
-            swept = Instant::now();
-        }
-        // On a server, news tell what others changed.
-        let looks = inner.committers.is_empty() && !inner.shared.hub.is_empty();
-        if !sweeps && !looks {
-            continue;
-        }
-        let job: Job = Box::new(move |db| Box::pin(look_around(db, looks, sweeps)));
-        if inner.writer.push(Write::Other(job)).is_err() {
-            return;
-        }
-    }
-}
-
-async fn look_around<C: Connection>(db: &mut Db<C>, looks: bool, sweeps: bool) {
-    // On the connection that writes the number moves only when somebody else has written.
-    match db.connection().foreign_version().await {
-        Ok(version) => {
-            if looks && db.shared.foreign_version.swap(version, Ordering::Relaxed) != version {
-                db.shared.hub.all_changed();
-            }
-        }
-        Err(error) => tracing::warn!(%error, "could not look for other processes' changes"),
-    }
-    if sweeps {
-        match sweep(db).await {
-            Ok(0) => {}
-            Ok(rows) => tracing::info!(rows, "background work removed what nobody needs"),
-            Err(error) => tracing::warn!(?error, "background work broke off; the next run goes on"),
-        }
-        let statements = db.take_statements();
-        db.shared.tally.spent("background", statements);
-    }
-}
-
 // --- requests ------------------------------------------------------------------------------
 
 impl Store {
@@ -583,7 +282,15 @@ impl Store {
         let reading = self
             .0
             .read("open", move |db| {
-                Box::pin(async move { db.open(account, &name).await })
+                Box::pin(async move {
+                    let mut tries = 0;
+                    loop {
+                        let reading = db.open(account, &name).await;
+                        if let Some(reading) = unless_again(db, &mut tries, reading).await? {
+                            return Ok(reading);
+                        }
+                    }
+                })
             })
             .await?;
         let mut opened = reading.opened;
@@ -658,44 +365,6 @@ impl Store {
         let id = shared.front_end.load(Ordering::Relaxed);
         (&shared.front_end_name, id)
     }
-
-    /// What the store has done so far.
-    #[must_use]
-    pub fn counters(&self) -> Counters {
-        let tally = &self.0.shared.tally;
-        let read = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
-        Counters {
-            requests: lock(&tally.requests).values().cloned().collect(),
-            commits: read(&tally.commits),
-            batches: read(&tally.batches),
-            linked: read(&tally.linked),
-            queued: self
-                .0
-                .committers
-                .iter()
-                .map(|queue| queue.len())
-                .sum::<usize>() as u64
-                + self.0.writer.len() as u64,
-            retries: read(&tally.retries),
-            asked: read(&tally.asked),
-            repeats: read(&tally.repeats),
-            news_told: read(&self.0.shared.news.rows_told),
-            news_heard: read(&self.0.shared.news.rows_heard),
-            news_polls: read(&self.0.shared.news.polls),
-            news_lag_microseconds: self.0.shared.news.lag.load(Ordering::Relaxed),
-            counter_locks: read(&tally.counter_locks),
-            counter_lock_microseconds: read(&tally.counter_lock_microseconds),
-            counter_locks_under_way: read(&tally.counter_locks_under_way),
-            opaque: read(&tally.opaque),
-            opened_from_memory: read(&self.0.shared.known.from_memory),
-            opened_from_map: read(&self.0.shared.known.from_map),
-            opened_from_rows: read(&self.0.shared.known.from_rows),
-            purged_messages: read(&tally.purged_messages),
-            purged_bytes: read(&tally.purged_bytes),
-            purge_runs: read(&tally.purge_runs),
-            purge_last: tally.purge_last.load(Ordering::Relaxed),
-        }
-    }
 }
 
 /// Answers a request that only reads; again where that may help.
@@ -729,17 +398,29 @@ async fn read<C: Connection>(db: &mut Db<C>, request: &Request) -> Result<Answer
             | Request::Append { .. }
             | Request::Deliver { .. } => return Err(Refusal::Unavailable.into()),
         };
-        tries += 1;
-        match answer {
-            Err(Error::Failed(Failure::Busy)) if tries < READ_TRIES_MAX => {}
-            Err(Error::Failed(Failure::Lost(_))) if tries < READ_TRIES_MAX => {
-                db.connection().reconnect().await?;
-            }
-            answer => return answer,
+        if let Some(answer) = unless_again(db, &mut tries, answer).await? {
+            return Ok(answer);
         }
-        let pause = db.shared.jitter(tries);
-        db.connection().pause(pause).await;
     }
+}
+
+/// The answer to what only reads, or none when it should be asked again: it met a lock, or lost its connection.
+async fn unless_again<C: Connection, T>(
+    db: &mut Db<C>,
+    tries: &mut u32,
+    answer: Result<T, Error>,
+) -> Result<Option<T>, Error> {
+    *tries += 1;
+    match answer {
+        Err(Error::Failed(Failure::Busy)) if *tries < READ_TRIES_MAX => {}
+        Err(Error::Failed(Failure::Lost(_))) if *tries < READ_TRIES_MAX => {
+            db.connection().reconnect().await?;
+        }
+        answer => return answer.map(Some),
+    }
+    let pause = db.shared.jitter(*tries);
+    db.connection().pause(pause).await;
+    Ok(None)
 }
 
 impl Inner {
@@ -871,113 +552,6 @@ impl Inner {
             at = end;
         }
         Ok((at == message.size).then(|| *hasher.finalize().as_bytes()))
-    }
-}
-
-// --- administration ------------------------------------------------------------------------
-
-impl Store {
-    /// Makes a user with INBOX, Drafts, Sent, Junk, Trash and Archive, all subscribed.
-    ///
-    /// # Errors
-    /// `UserExists`, `AddressInUse`, `Bad`.
-    pub async fn user_add(&self, user: NewUser) -> Result<AccountId, AdminError> {
-        let name = user.name.clone();
-        match self.0.write("admin", Admin::Add(user)).await? {
-            AdminDone::Added(account) => Ok(account),
-            other => Err(refused(other, name)),
-        }
-    }
-
-    /// All users by name.
-    ///
-    /// # Errors
-    /// When the store can't be reached.
-    pub async fn user_list(&self) -> Result<Vec<User>, AdminError> {
-        Ok(self.0.read("admin", |db| Box::pin(db.users(None))).await?)
-    }
-
-    /// One user, by name.
-    ///
-    /// # Errors
-    /// When the store can't be reached.
-    pub async fn user_show(&self, name: &str) -> Result<Option<User>, AdminError> {
-        let name = name.to_owned();
-        Ok(self
-            .0
-            .read("admin", move |db| {
-                Box::pin(async move { db.users(Some(&name)).await })
-            })
-            .await?
-            .pop())
-    }
-
-    /// Gives a user another password.
-    ///
-    /// # Errors
-    /// `NoSuchUser`.
-    pub async fn user_password(&self, name: &str, hash: &str) -> Result<(), AdminError> {
-        self.admin(name, Admin::Password(name.to_owned(), hash.to_owned()))
-            .await
-    }
-
-    /// Lets a user log in and get mail, or no longer.
-    ///
-    /// # Errors
-    /// `NoSuchUser`.
-    pub async fn user_enable(&self, name: &str, enabled: bool) -> Result<(), AdminError> {
-        self.admin(name, Admin::Enable(name.to_owned(), enabled))
-            .await
-    }
-
-    /// Removes a user and all that is his, some messages at a time; broken off half-way, it goes on when asked again.
-    ///
-    /// # Errors
-    /// `NoSuchUser`.
-    pub async fn user_delete(&self, name: &str) -> Result<(), AdminError> {
-        loop {
-            match self
-                .0
-                .write("admin", Admin::Remove(name.to_owned()))
-                .await?
-            {
-                AdminDone::More => {}
-                AdminDone::Done => return Ok(()),
-                other => return Err(refused(other, name.to_owned())),
-            }
-        }
-    }
-
-    async fn admin(&self, name: &str, work: Admin) -> Result<(), AdminError> {
-        match self.0.write("admin", work).await? {
-            AdminDone::Done => Ok(()),
-            other => Err(refused(other, name.to_owned())),
-        }
-    }
-
-    /// Who logs in with a user name, or with one of a user's addresses.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub async fn credential(&self, name: &str) -> Result<Option<Credential>, Refusal> {
-        let name = name.to_owned();
-        self.0
-            .read("credential", move |db| {
-                Box::pin(async move { db.credential(&name).await })
-            })
-            .await
-    }
-}
-
-fn refused(done: AdminDone, name: String) -> AdminError {
-    match done {
-        AdminDone::NoSuchUser => AdminError::NoSuchUser(name),
-        AdminDone::UserExists => AdminError::UserExists(name),
-        AdminDone::AddressInUse(address) => AdminError::AddressInUse(address),
-        AdminDone::Bad(why) => AdminError::Bad(why.to_owned()),
-        AdminDone::Added(_) | AdminDone::Done | AdminDone::More => {
-            AdminError::Store(Refusal::Unavailable)
-        }
     }
 }
 

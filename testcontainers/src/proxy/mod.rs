@@ -95,8 +95,11 @@ struct Counting {
     requests: u64,
     replies: u64,
     connections: u64,
+    /// The direction of the newest message.
+    newest: Option<Way>,
     fault: Option<Fault>,
     struck: bool,
+    turned: bool,
     /// What could not be understood.
     error: Option<String>,
 }
@@ -195,6 +198,13 @@ impl Proxy {
         self.shared.counting().struck
     }
 
+    /// Whether the other direction spoke last before the message that the fault struck at. If not, to cut right after the
+    /// message before it would be the same.
+    #[must_use]
+    pub fn has_turned(&self) -> bool {
+        self.shared.counting().turned
+    }
+
     /// Messages that began since counting did.
     #[must_use]
     pub fn counted(&self, way: Way) -> u64 {
@@ -252,6 +262,10 @@ impl Shared {
         };
         *count += 1;
         let number = *count;
+        let turned = counting.newest.replace(way) != Some(way);
+        if !counting.struck {
+            counting.turned = turned;
+        }
         (counting.epoch, number)
     }
 
@@ -513,6 +527,7 @@ mod tests {
             (Way::Request, 2, Strike::CutBefore, "1.", "11"),
             (Way::Request, 2, Strike::CutAfter, "12.", "11"),
             (Way::Reply, 1, Strike::CutBefore, "1.", ""),
+            (Way::Reply, 2, Strike::CutBefore, "1.", "1"),
             (Way::Reply, 3, Strike::CutBefore, "12.", "11"),
             (Way::Reply, 3, Strike::CutAfter, "12.", "112"),
         ] {
@@ -524,6 +539,8 @@ mod tests {
                 said += &heard(&mut stream, 2);
             }
             assert!(proxy.has_struck());
+            // Each request is answered twice.
+            assert_eq!(proxy.has_turned(), way == Way::Request || message % 2 == 1);
             let got_now: String = std::iter::from_fn(|| served.recv_timeout(PATIENCE).ok())
                 .map(char::from)
                 .take(got.len())

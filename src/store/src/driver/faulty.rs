@@ -23,6 +23,12 @@ pub(crate) enum Fault {
     NoConnection,
     /// The statement of that name fails for good.
     Statement(&'static str),
+    /// The statement of that name meets a lock.
+    StatementBusy(&'static str),
+    /// The connection breaks at the statement of that name.
+    StatementLost(&'static str),
+    /// The database can't read what the statement of that name asks for.
+    StatementDamaged(&'static str),
 }
 
 /// A connection with faults to come, in order.
@@ -48,9 +54,21 @@ impl<C> Faulty<C> {
     }
 
     fn statement(&self, statement: &Rendered) -> Result<(), Failure> {
-        match self.next(|f| f == Fault::Statement(statement.name)) {
-            Some(_) => Err(Failure::Other("told to fail".to_owned())),
+        let name = statement.name;
+        let fails = |fault| match fault {
+            Fault::Statement(of)
+            | Fault::StatementBusy(of)
+            | Fault::StatementLost(of)
+            | Fault::StatementDamaged(of) => of == name,
+            _ => false,
+        };
+        let told = || "told to fail".to_owned();
+        match self.next(fails) {
             None => Ok(()),
+            Some(Fault::StatementBusy(_)) => Err(Failure::Busy),
+            Some(Fault::StatementLost(_)) => Err(Failure::Lost(told())),
+            Some(Fault::StatementDamaged(_)) => Err(Failure::Damaged(told())),
+            Some(_) => Err(Failure::Other(told())),
         }
     }
 }

@@ -226,6 +226,12 @@ impl<C: Connection> Db<C> {
 
     /// Puts the contents together that are short enough.
     async fn add_contents(&mut self, mailbox: MailboxId, draft: &mut Draft) -> Result<(), Error> {
+        let done = self.put_together(mailbox, draft).await;
+        self.chunks.clear();
+        done
+    }
+
+    async fn put_together(&mut self, mailbox: MailboxId, draft: &mut Draft) -> Result<(), Error> {
         let mut bodies: BTreeMap<Uid, Vec<Segment>> = BTreeMap::new();
         let present = draft.messages.values().filter(|m| !m.gone);
         let present: UidSet = present.map(|m| m.uid).collect();
@@ -261,7 +267,6 @@ impl<C: Connection> Db<C> {
             };
             message.octets = Some(octets);
         }
-        self.chunks.clear();
         Ok(())
     }
 

@@ -14,6 +14,7 @@ mod fetch;
 mod flags;
 mod known;
 mod link;
+mod linking;
 mod log;
 mod mailbox;
 mod news;

@@ -120,6 +120,22 @@ impl World {
         self.store.apply(expunge, None).await.unwrap();
     }
 
+    /// Marks all messages of a mailbox as deleted, and expunges them.
+    async fn delete_all(&self, account: AccountId, mailbox: &str) {
+        let store = Request::Store {
+            mailbox: self.mailbox(account, mailbox).await,
+            uids: all(),
+            how: FlagChange::Add,
+            flags: Flags {
+                system: SystemFlags::DELETED,
+                ..Flags::default()
+            },
+            unchanged_since: None,
+        };
+        self.store.apply(store, None).await.unwrap();
+        self.expunge(account, mailbox).await;
+    }
+
     async fn copy_of(&self, from: &str, to: &str) -> Change {
         Change(Request::Copy {
             mailbox: self.mailbox(self.alice, from).await,
@@ -313,18 +329,7 @@ fn who_brings_back_what_is_being_purged_has_it_whole_or_not_at_all() {
         assert_eq!((back.unwrap().to.len(), went.messages), (1, 0));
         let rows = ["message", "message_gone", "email", "content"].map(|t| world.count(t));
         assert_eq!(rows, [1, 0, 1, 1]);
-        let store = Request::Store {
-            mailbox: world.mailbox(alice, "INBOX").await,
-            uids: all(),
-            how: FlagChange::Add,
-            flags: Flags {
-                system: SystemFlags::DELETED,
-                ..Flags::default()
-            },
-            unchanged_since: None,
-        };
-        world.store.apply(store, None).await.unwrap();
-        world.expunge(alice, "INBOX").await;
+        world.delete_all(alice, "INBOX").await;
         let purge = world.purge_of(alice, "INBOX").await;
         let ((went, _), back) = world.beside(purge, undelete().await).await;
         assert_eq!((went.messages, back), (1, None));
@@ -366,18 +371,7 @@ fn a_user_who_is_removed_meanwhile_leaves_nothing_and_takes_nothing_along() {
             to: name("Drafts"),
         };
         world.store.apply(copy, None).await.unwrap();
-        let drafts = Request::Store {
-            mailbox: world.mailbox(alice, "Drafts").await,
-            uids: all(),
-            how: FlagChange::Add,
-            flags: Flags {
-                system: SystemFlags::DELETED,
-                ..Flags::default()
-            },
-            unchanged_since: None,
-        };
-        world.store.apply(drafts, None).await.unwrap();
-        world.expunge(alice, "Drafts").await;
+        world.delete_all(alice, "Drafts").await;
         let purge = world.purge_of(alice, "Drafts").await;
         let ((went, _), _) = world.beside(purge, remove()).await;
         assert_eq!((went.messages, went.contents), (1, 0));

@@ -4,6 +4,7 @@ mod budget;
 mod check;
 mod contract;
 mod crash;
+mod cuts;
 mod ddl;
 mod files;
 mod life;

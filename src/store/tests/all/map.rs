@@ -11,6 +11,21 @@ use dbmail_store::Store;
 
 use super::world::{World, flags, on_each};
 
+/// Twelve messages, in a store that maps mailboxes of five.
+async fn mapped_world() -> World {
+    let world = World::with(|mut settings| {
+        settings.map_messages = 5;
+        settings
+    })
+    .await;
+    for n in 0..12 {
+        world
+            .append(format!("Subject: {n}\r\n\r\n").as_bytes())
+            .await;
+    }
+    world
+}
+
 async fn open(world: &World, store: &Store) -> Opened {
     let request = Request::Open {
         account: world.account,
@@ -94,16 +109,7 @@ fn ways(store: &Store) -> [u64; 3] {
 #[test]
 fn memory_map_and_rows_say_the_same() {
     on_each(async || {
-        let world = World::with(|mut settings| {
-            settings.map_messages = 5;
-            settings
-        })
-        .await;
-        for n in 0..12 {
-            world
-                .append(format!("Subject: {n}\r\n\r\n").as_bytes())
-                .await;
-        }
+        let world = mapped_world().await;
         let first = open(&world, &world.store).await;
         assert_eq!(ways(&world.store), [0, 0, 1]);
         assert_eq!(first.uids.len(), 12);
@@ -132,16 +138,7 @@ fn memory_map_and_rows_say_the_same() {
 #[test]
 fn a_map_that_is_wrong_or_of_another_time_is_not_believed() {
     on_each(async || {
-        let world = World::with(|mut settings| {
-            settings.map_messages = 5;
-            settings
-        })
-        .await;
-        for n in 0..12 {
-            world
-                .append(format!("Subject: {n}\r\n\r\n").as_bytes())
-                .await;
-        }
+        let world = mapped_world().await;
         let right = open(&world, &world.store).await;
         for wrong in [
             // A moment that is still to come, one that the log does not reach, and pieces of other UIDs.

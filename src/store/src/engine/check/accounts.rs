@@ -235,7 +235,7 @@ impl<C: Connection> Walk<'_, C> {
 
     async fn account(&mut self, mut account: Account) -> Result<(), Error> {
         if !account.faults().is_empty() {
-            let Some(again) = self.db.transact(&AccountAgain(account.id)).await? else {
+            let Some(again) = self.transact(&AccountAgain(account.id)).await? else {
                 return Ok(());
             };
             account = again;
@@ -287,7 +287,7 @@ impl<C: Connection> Walk<'_, C> {
             .look(Sql::CheckQuotas, &values![after, through])
             .await?;
         for found in read_all(&mut rows, Quota::read)? {
-            let Some(quota) = self.db.transact(&QuotaAgain(found.root)).await? else {
+            let Some(quota) = self.transact(&QuotaAgain(found.root)).await? else {
                 continue;
             };
             let what = differences(&[

@@ -331,7 +331,7 @@ impl<C: Connection> Walk<'_, C> {
 
     /// A mailbox whose counters differ: looked at again under its lock before it is told.
     async fn counters(&mut self, mailbox: i64, names: &Names) -> Result<(), Error> {
-        let Some(counters) = self.db.transact(&CountersAgain(mailbox)).await? else {
+        let Some(counters) = self.transact(&CountersAgain(mailbox)).await? else {
             return Ok(());
         };
         for (kind, what) in counters.faults() {
@@ -356,8 +356,9 @@ impl<C: Connection> Walk<'_, C> {
             Of::Gone => counters.gone,
         };
         let messages: i64 = all.iter().map(count).sum();
-        let bodies = self.scope.bodies && self.scope.account.is_some();
-        if messages <= 2 * i64::from(MESSAGES) && !bodies {
+        // Of one user, the contents are found by way of the messages.
+        let single = self.scope.account.is_some();
+        if messages <= 2 * i64::from(MESSAGES) && !single {
             let odd = self.odd(of, (after, through), (i64::MIN, i64::MAX)).await?;
             if odd.len() < FAULTS as usize {
                 self.tell_odd(of, odd, names).await?;

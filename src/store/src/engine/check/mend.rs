@@ -1,6 +1,8 @@
 //! Repairs. What is to be written is found out again under the lock, in the transaction that writes it, never taken from what the check
 //! saw; so a repair that is not needed any more does nothing, and one that broke off is simply run again.
 
+use std::collections::BTreeMap;
+
 use dbmail_core::store::{AccountId, MailboxId};
 
 use super::assembly::Truth;
@@ -249,7 +251,7 @@ impl<C: Connection> Walk<'_, C> {
                 | Mend::Part(_)
                 | Mend::State(_)
                 | Mend::Counters(_)
-                | Mend::Quota(_) => self.db.transact(&MendOne(mend)).await?,
+                | Mend::Quota(_) => self.transact(&MendOne(mend)).await?,
             };
             plan.mended += u64::from(mended);
             self.gauge.step();
@@ -261,7 +263,7 @@ impl<C: Connection> Walk<'_, C> {
         let Some(truth) = self.truth(content).await? else {
             return Ok(false);
         };
-        self.db.transact(&MendContent(content, truth)).await?;
+        self.transact(&MendContent(content, truth)).await?;
         Ok(true)
     }
 
@@ -282,24 +284,31 @@ impl<C: Connection> Walk<'_, C> {
                 }
             }
             let mut proved = Vec::with_capacity(odd.len());
+            // Copies have one content.
+            let mut known = BTreeMap::new();
             for (uid, content) in odd {
-                if self.is_true_size(content).await? {
+                let is_true = match known.get(&content) {
+                    Some(is_true) => *is_true,
+                    None => self.is_true_size(content).await?,
+                };
+                known.insert(content, is_true);
+                if is_true {
                     proved.push(uid);
                 }
             }
             if !proved.is_empty() {
                 mended = true;
-                self.db.transact(&MendSizes(mailbox, proved)).await?;
+                self.transact(&MendSizes(mailbox, proved)).await?;
             }
             if !full {
                 break;
             }
         }
-        self.db.transact(&MendOne(Mend::Counters(mailbox))).await?;
+        self.transact(&MendOne(Mend::Counters(mailbox))).await?;
         let mut rows = self.look(Sql::MailboxOwner, &values![mailbox]).await?;
         if let Some(row) = rows.first() {
             let root = row.int(1)?;
-            self.db.transact(&MendOne(Mend::Quota(root))).await?;
+            self.transact(&MendOne(Mend::Quota(root))).await?;
         }
         Ok(mended)
     }
@@ -326,7 +335,7 @@ impl<C: Connection> Walk<'_, C> {
                     marks.push((row.int(1)?, row.int(2)?));
                 }
             }
-            if marks.is_empty() || self.db.transact(&MendMarks(mailbox, marks)).await? == 0 {
+            if marks.is_empty() || self.transact(&MendMarks(mailbox, marks)).await? == 0 {
                 return Ok(mended);
             }
             mended = true;

@@ -22,7 +22,7 @@ use tokio::sync::mpsc::Sender;
 pub(crate) use mend::Mend;
 
 use crate::check::{Fault, FaultKind, Gauge, Place, Stage};
-use crate::db::{Db, Error};
+use crate::db::{Db, Error, Work};
 use crate::driver::{Connection, Failure, Rows, Value};
 use crate::sql::Sql;
 
@@ -191,6 +191,21 @@ impl<'a, C: Connection> Walk<'a, C> {
                 && let Err(error) = self.db.connection().reconnect().await
             {
                 tracing::debug!(%error, "the database is away");
+            }
+        }
+    }
+
+    /// Runs a look under a lock, or a repair; again when nobody knows whether it was committed, for it does nothing twice.
+    async fn transact<W: Work>(&mut self, work: &W) -> Result<W::Done, Error> {
+        let mut tries = 0;
+        loop {
+            match self.db.transact(work).await {
+                Err(Error::Refused(Refusal::Unavailable)) if tries < LOOK_TRIES_MAX => {
+                    tries += 1;
+                    let pause = self.db.shared.jitter(tries);
+                    self.db.connection().pause(pause).await;
+                }
+                done => return done,
             }
         }
     }

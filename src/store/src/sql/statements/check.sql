@@ -38,7 +38,7 @@ SELECT CAST(index_name AS char(64)), NULL, NULL, NULL
 FROM information_schema.statistics WHERE table_schema = database()
 UNION ALL
 SELECT CAST(table_name AS char(64)), NULL, NULL, NULL
-FROM information_schema.views WHERE table_schema = database()
+FROM information_schema.tables WHERE table_schema = database() AND table_type = 'VIEW'
 
 -- statement: CheckIds ()
 SELECT b.kind, b.next_id, (SELECT max(id) FROM account) FROM id_block b WHERE b.kind = 1
@@ -143,7 +143,8 @@ SELECT 'keyword', x.mailbox, count(*) FROM keyword x
 WHERE x.mailbox > :after AND x.mailbox <= :through
   AND NOT EXISTS (SELECT 1 FROM mailbox m WHERE m.id = x.mailbox) GROUP BY x.mailbox
 
--- The mailboxes that rows of a long table name: from one to the next by the key, without reading the rows between.
+-- The mailboxes that rows of a long table name: from one to the next by the key, without reading the rows between. MySQL and
+-- MariaDB do so for GROUP BY, and not for the recursion.
 -- statement: LooseMessages (after, row_count)
 WITH RECURSIVE walk (mailbox, step_number) AS (
     SELECT min(x.mailbox), 1 FROM message x WHERE x.mailbox > :after
@@ -153,6 +154,11 @@ WITH RECURSIVE walk (mailbox, step_number) AS (
 )
 SELECT w.mailbox, m.id, m.deleted_at FROM walk w LEFT JOIN mailbox m ON m.id = w.mailbox
 WHERE w.mailbox IS NOT NULL ORDER BY w.mailbox
+-- dialect: mysql
+SELECT w.mailbox, m.id, m.deleted_at
+FROM (SELECT x.mailbox FROM message x WHERE x.mailbox > :after GROUP BY x.mailbox
+      ORDER BY x.mailbox FETCH FIRST :row_count ROWS ONLY) w
+LEFT JOIN mailbox m ON m.id = w.mailbox ORDER BY w.mailbox
 
 -- statement: LooseGone (after, row_count)
 WITH RECURSIVE walk (mailbox, step_number) AS (
@@ -163,6 +169,11 @@ WITH RECURSIVE walk (mailbox, step_number) AS (
 )
 SELECT w.mailbox, m.id, NULL FROM walk w LEFT JOIN mailbox m ON m.id = w.mailbox
 WHERE w.mailbox IS NOT NULL ORDER BY w.mailbox
+-- dialect: mysql
+SELECT w.mailbox, m.id, NULL
+FROM (SELECT x.mailbox FROM message_gone x WHERE x.mailbox > :after GROUP BY x.mailbox
+      ORDER BY x.mailbox FETCH FIRST :row_count ROWS ONLY) w
+LEFT JOIN mailbox m ON m.id = w.mailbox ORDER BY w.mailbox
 
 -- statement: LooseMarks (after, row_count)
 WITH RECURSIVE walk (mailbox, step_number) AS (
@@ -173,6 +184,11 @@ WITH RECURSIVE walk (mailbox, step_number) AS (
 )
 SELECT w.mailbox, m.id, NULL FROM walk w LEFT JOIN mailbox m ON m.id = w.mailbox
 WHERE w.mailbox IS NOT NULL ORDER BY w.mailbox
+-- dialect: mysql
+SELECT w.mailbox, m.id, NULL
+FROM (SELECT x.mailbox FROM message_keyword x WHERE x.mailbox > :after GROUP BY x.mailbox
+      ORDER BY x.mailbox FETCH FIRST :row_count ROWS ONLY) w
+LEFT JOIN mailbox m ON m.id = w.mailbox ORDER BY w.mailbox
 
 -- statement: LooseLog (after, row_count)
 WITH RECURSIVE walk (mailbox, step_number) AS (
@@ -183,6 +199,11 @@ WITH RECURSIVE walk (mailbox, step_number) AS (
 )
 SELECT w.mailbox, m.id, NULL FROM walk w LEFT JOIN mailbox m ON m.id = w.mailbox
 WHERE w.mailbox IS NOT NULL ORDER BY w.mailbox
+-- dialect: mysql
+SELECT w.mailbox, m.id, NULL
+FROM (SELECT x.mailbox FROM change_log x WHERE x.mailbox > :after GROUP BY x.mailbox
+      ORDER BY x.mailbox FETCH FIRST :row_count ROWS ONLY) w
+LEFT JOIN mailbox m ON m.id = w.mailbox ORDER BY w.mailbox
 
 -- Counter rows beside what the rows add up to. The gap as of accounts.
 -- statement: CheckCounters (after, through)

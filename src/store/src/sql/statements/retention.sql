@@ -180,15 +180,15 @@ WHERE mailbox = :mailbox AND msg_uid BETWEEN :low AND :high
 ORDER BY msg_uid
 
 -- Without `\Deleted`, bit 8.
--- statement: GoneReturn (source, low, high, target, first_uid, modseq, saved_at)
+-- statement: GoneReturn (source, low, high, target, first_uid, modseq, saved_at) apart
 INSERT INTO message (mailbox, msg_uid, modseq, flags, email, msg_size, internal_at, zone, saved_at)
-SELECT :target, :first_uid + row_number() OVER (ORDER BY msg_uid) - 1, :modseq,
+SELECT :target, :first_uid + row_number() OVER (PARTITION BY :low ORDER BY msg_uid) - 1, :modseq,
        CASE WHEN flags BETWEEN 8 AND 15 OR flags BETWEEN 24 AND 31 THEN flags - 8 ELSE flags END,
        email, msg_size, internal_at, zone, :saved_at
 FROM message_gone
 WHERE mailbox = :source AND msg_uid BETWEEN :low AND :high
 
--- statement: GoneTake (mailbox, low, high)
+-- statement: GoneTake (mailbox, low, high) apart
 DELETE FROM message_gone WHERE mailbox = :mailbox AND msg_uid BETWEEN :low AND :high
 
 -- statement: GoneByMailbox (after, row_count)

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dbmail_core::store::{
-    FlagChange, Flags, Keyword, Refusal, Request, SystemFlags, Uid, UidSet, UploadId,
+    FlagChange, Flags, Keyword, Refusal, Request, SystemFlags, Timestamp, Uid, UidSet, UploadId,
 };
-use dbmail_store::{Check, NewUser};
+use dbmail_store::{Check, Clock, NewUser, Purge, Retention, Settings};
 
 use super::{assert_clean, checked};
 use crate::world::{World, name, on_each};
@@ -86,7 +86,37 @@ async fn work(world: Arc<World>, worker: u64, stop: Arc<AtomicBool>, done: Arc<A
             }
             done.fetch_add(1, Ordering::Relaxed);
         }
+        let back = world.store.undelete(account, inbox.id, uids, None).await;
+        back.expect("an undelete");
     }
+}
+
+/// A clock on which a second is two days: what is gone and logged is soon past its time.
+fn fast() -> Clock {
+    const FASTER: i64 = 2 * 24 * 3_600;
+    let begun = Instant::now();
+    Clock::new(move || {
+        let micros = i64::try_from(begun.elapsed().as_micros()).expect("a short test");
+        Timestamp(1_700_000_000_000_000 + micros * FASTER)
+    })
+}
+
+/// Purges what is past its time until it is told to stop; how many messages went.
+async fn purge(world: Arc<World>, stop: Arc<AtomicBool>) -> u64 {
+    let what = Purge {
+        account: None,
+        retention: Retention {
+            deleted_seconds: 0,
+            log_seconds: 0,
+        },
+    };
+    let mut messages = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let purged = world.store.purge(what, |_| ()).await.expect("purged");
+        messages += purged.messages;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    messages
 }
 
 /// Users come, get mail, and go with all that is theirs.
@@ -125,9 +155,11 @@ async fn guests(world: Arc<World>, stop: Arc<AtomicBool>) {
 }
 
 #[test]
-fn beside_deliveries_moves_expunges_and_users_that_go_no_fault_is_told() {
+fn beside_deliveries_moves_expunges_purges_and_users_that_go_no_fault_is_told() {
     on_each(async || {
-        let world = Arc::new(World::new().await);
+        let clock = fast();
+        let world = World::with(|settings| Settings { clock, ..settings }).await;
+        let world = Arc::new(world);
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let mut tasks = Vec::new();
         for worker in 0..3 {
@@ -135,6 +167,7 @@ fn beside_deliveries_moves_expunges_and_users_that_go_no_fault_is_told() {
             tasks.push(tokio::spawn(work(world, worker, stop, done)));
         }
         tasks.push(tokio::spawn(guests(Arc::clone(&world), Arc::clone(&stop))));
+        let purging = tokio::spawn(purge(Arc::clone(&world), Arc::clone(&stop)));
         let (begun, mut checks) = (Instant::now(), 0);
         while begun.elapsed() < TIME {
             for quick in [false, true] {
@@ -148,9 +181,10 @@ fn beside_deliveries_moves_expunges_and_users_that_go_no_fault_is_told() {
         for task in tasks {
             task.await.expect("a task");
         }
-        let done = done.load(Ordering::Relaxed);
-        eprintln!("{checks} checks beside {done} requests");
+        let (done, purged) = (done.load(Ordering::Relaxed), purging.await.expect("a task"));
+        eprintln!("{checks} checks beside {done} requests, {purged} messages purged");
         assert!(checks >= 2 && done > 20, "{checks} checks, {done} requests");
+        assert!(purged > 0);
         assert_clean(&world.store, "at rest").await;
     });
 }

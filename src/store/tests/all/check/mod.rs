@@ -3,7 +3,9 @@
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::panic)]
 
 mod beside;
+mod long;
 mod planted;
+mod plants;
 
 use std::collections::BTreeSet;
 

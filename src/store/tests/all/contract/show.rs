@@ -65,6 +65,19 @@ impl<S: Subject> Driven<S> {
         driven
     }
 
+    /// The same store and users, for one who has not looked at anything yet.
+    pub(crate) fn fresh(&self) -> Self
+    where
+        S: Clone,
+    {
+        Self {
+            mailboxes: Vec::new(),
+            contents: Vec::new(),
+            validities: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// Everything that can be seen: mailboxes, their logs, their messages with all columns.
     pub(crate) fn dump(&mut self) -> String {
         let lists = (0..USERS.len()).map(Op::List);

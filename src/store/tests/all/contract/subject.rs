@@ -160,14 +160,30 @@ impl Sql {
     }
 
     fn opened(url: String, folder: Option<tempfile::TempDir>, database: Option<Database>) -> Self {
-        let now = Arc::new(AtomicI64::new(START.0));
-        let told = Arc::clone(&now);
         let settings = Settings {
             url,
             readers: 2,
             background_seconds: 0,
-            clock: Clock::new(move || Timestamp(told.load(Ordering::SeqCst))),
             ..Settings::default()
+        };
+        Self::with(settings, folder, database)
+    }
+
+    /// The store with these settings, whose time is the test's. The caller keeps the database.
+    pub(crate) fn set(settings: Settings) -> Self {
+        Self::with(settings, None, None)
+    }
+
+    fn with(
+        settings: Settings,
+        folder: Option<tempfile::TempDir>,
+        database: Option<Database>,
+    ) -> Self {
+        let now = Arc::new(AtomicI64::new(START.0));
+        let told = Arc::clone(&now);
+        let settings = Settings {
+            clock: Clock::new(move || Timestamp(told.load(Ordering::SeqCst))),
+            ..settings
         };
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(2).enable_all().build();
