@@ -409,6 +409,11 @@ impl Collector for StoreFigures {
             counters.opened_from_memory,
         )?;
         total(
+            "store_flags_from_memory",
+            "FETCH and STORE of many messages that took their flags from what was known of the mailbox",
+            counters.flags_from_memory,
+        )?;
+        total(
             "store_opened_from_map",
             "Mailboxes opened from their stored map and the log",
             counters.opened_from_map,

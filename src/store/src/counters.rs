@@ -43,6 +43,8 @@ pub struct Counters {
     pub opaque: u64,
     /// Mailboxes opened from what this front-end knew of them, and the log since.
     pub opened_from_memory: u64,
+    /// Times that flags of many messages were taken from what was known of their mailbox, by FETCH and STORE.
+    pub flags_from_memory: u64,
     /// Mailboxes opened from their stored map, and the log since.
     pub opened_from_map: u64,
     /// Mailboxes opened by reading a row for each message.
@@ -102,6 +104,7 @@ impl Store {
             counter_locks_under_way: read(&tally.counter_locks_under_way),
             opaque: read(&tally.opaque),
             opened_from_memory: read(&self.0.shared.known.from_memory),
+            flags_from_memory: read(&self.0.shared.known.flags),
             opened_from_map: read(&self.0.shared.known.from_map),
             opened_from_rows: read(&self.0.shared.known.from_rows),
             purged_messages: read(&tally.purged_messages),

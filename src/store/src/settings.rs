@@ -29,6 +29,9 @@ pub struct Settings {
     /// Messages from which on a mailbox's UIDs are kept as a map beside the rows, for a first SELECT (STORAGE 10): below it the
     /// rows cost as little.
     pub map_messages: u32,
+    /// Messages from which on flags are taken from what this front-end knows of a mailbox and its log, instead of the rows: for
+    /// fewer a statement costs as much as their rows.
+    pub known_messages: u32,
     /// Name of this process among those that share the database, for people.
     pub front_end: String,
     /// Pause between two runs of the background work (collecting parts, uploads, identities); 0 for none.
@@ -57,6 +60,7 @@ impl Default for Settings {
             repeat_window_seconds: 7 * 24 * 3600,
             repeat_window_bare_seconds: 10 * 60,
             map_messages: 4_096,
+            known_messages: 256,
             front_end: format!("process {}", std::process::id()),
             background_seconds: 60,
             retention: Retention::default(),

@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) known: Memory,
     /// Messages from which on a mailbox has a stored map.
     pub(crate) map_messages: u32,
+    /// Messages from which on flags are taken from what is known.
+    pub(crate) known_messages: u32,
     /// How long the messages of a page are.
     pub(crate) widths: Widths,
     chunks: Mutex<Vec<((i64, i64), Bytes)>>,
@@ -82,6 +84,7 @@ impl Shared {
             foreign_version: AtomicI64::new(0),
             known: Memory::default(),
             map_messages: settings.map_messages,
+            known_messages: settings.known_messages,
             widths: Widths::default(),
             chunks: Mutex::default(),
             random: RandomState::new(),

@@ -85,7 +85,7 @@ impl Timestamp {
 }
 
 /// INTERNALDATE: a moment and the zone it is shown in (RFC 9051 §2.3.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InternalDate {
     /// The moment; IMAP shows whole seconds.
     pub at: Timestamp,

@@ -38,6 +38,10 @@ impl SpecialUse {
 pub struct FetchItems {
     /// Flags with keywords.
     pub flags: bool,
+    /// The MODSEQ. A page of flags without it needs no row of a mailbox that the front-end knows.
+    pub modseq: bool,
+    /// INTERNALDATE, the save date and RFC822.SIZE; they bring the MODSEQ along.
+    pub dates: bool,
     /// What reading the message's octets needs: its content, its prefix, and the sizes of both. A page with none of the columns
     /// from here on is narrow, and much cheaper: [`FetchItems::is_narrow`].
     pub place: bool,
@@ -52,10 +56,17 @@ pub struct FetchItems {
 }
 
 impl FetchItems {
-    /// Only what a message's own row says: [`super::Message`]'s `content`, `prefix`, `content_size` and `header_size` mean nothing then.
+    /// Only what a message's own row says: [`super::Message`]'s `content`, `prefix`, `content_size` and `header_size` mean nothing
+    /// then; nor do `date`, `saved` and `size` where `dates` is not asked for either, nor `modseq` in a page of flags alone.
     #[must_use]
     pub const fn is_narrow(self) -> bool {
         !(self.place || self.envelope || self.structure || self.header || self.content)
+    }
+
+    /// No more than which messages there are, with their flags or without.
+    #[must_use]
+    pub const fn is_bare(self) -> bool {
+        self.is_narrow() && !self.dates && !self.modseq
     }
 }
 

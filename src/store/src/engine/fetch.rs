@@ -27,12 +27,14 @@ const CONTENT_ROWS_MAX: usize = 256;
 
 /// A page being made.
 struct Draft {
-    /// Ascending by UID.
-    messages: BTreeMap<Uid, Message>,
+    /// Ascending by UID, but while what is gone is being added.
+    messages: Vec<Message>,
     /// What is stored of their headers, where their contents are wanted.
     heads: BTreeMap<Uid, Bytes>,
     /// What was asked for is known up to here; `None`: to the end.
     through: Option<Uid>,
+    /// Some may have keywords.
+    keywords: bool,
 }
 
 impl<C: Connection> Db<C> {
@@ -60,28 +62,79 @@ impl<C: Connection> Db<C> {
         } else {
             PAGE_ROWS_MAX
         };
-        let mut draft = self.present(mailbox, uids, items, rows_max).await?;
+        let known = self.draft_known(mailbox, uids, items, rows_max).await?;
+        let mut draft = match known {
+            Some(draft) => draft,
+            None => self.present(mailbox, uids, items, rows_max).await?,
+        };
         let asked = match draft.through {
             Some(through) => uids.intersection(&UidSet::range(Uid::MIN, through)),
             None => uids.clone(),
         };
-        let found: UidSet = draft.messages.keys().copied().collect();
+        let found: UidSet = draft.messages.iter().map(|m| m.uid).collect();
         let missing = asked.difference(&found);
         if !missing.is_empty() {
             self.add_gone(mailbox, &missing, items, rows_max, &mut draft)
                 .await?;
         }
         draft.cut(rows_max, items);
-        if items.flags {
+        if items.flags && draft.keywords {
             self.add_keywords(mailbox, &mut draft).await?;
         }
         if items.content {
             self.add_contents(mailbox, &mut draft).await?;
         }
         Ok(Page {
-            messages: draft.messages.into_values().collect(),
+            messages: draft.messages,
             through: draft.through,
         })
+    }
+
+    /// Flags of many messages in a mailbox that this front-end knows: no row of theirs is read.
+    async fn draft_known(
+        &mut self,
+        mailbox: MailboxId,
+        uids: &UidSet,
+        items: FetchItems,
+        rows_max: usize,
+    ) -> Result<Option<Draft>, Error> {
+        if !items.is_bare() || !self.knows_flags(mailbox, uids) {
+            return Ok(None);
+        }
+        let counters = self.counters(mailbox).await?;
+        let Some(known) = self.known_flags(mailbox, &counters, uids).await? else {
+            return Ok(None);
+        };
+        let mut present = uids.intersection(&known.uids);
+        let mut through = None;
+        let after = u32::try_from(rows_max).ok().and_then(|n| present.nth(n));
+        if after.is_some()
+            && let Some(last) = u32::try_from(rows_max - 1)
+                .ok()
+                .and_then(|n| present.nth(n))
+        {
+            present = present.intersection(&UidSet::range(Uid::MIN, last));
+            through = Some(last);
+        }
+        let Some(by_flags) = known.by_flags(&present) else {
+            return Ok(None);
+        };
+        let mut messages = Vec::with_capacity(present.len() as usize);
+        for (system, uids) in by_flags {
+            let system = if items.flags {
+                system
+            } else {
+                SystemFlags::NONE
+            };
+            messages.extend(uids.iter().map(|uid| bare(uid, system, false)));
+        }
+        messages.sort_unstable_by_key(|message| message.uid);
+        Ok(Some(Draft {
+            messages,
+            heads: BTreeMap::new(),
+            through,
+            keywords: !known.keywords.is_empty(),
+        }))
     }
 
     /// Messages that are in the mailbox.
@@ -94,9 +147,10 @@ impl<C: Connection> Db<C> {
     ) -> Result<Draft, Error> {
         let wide = !items.is_narrow();
         let mut draft = Draft {
-            messages: BTreeMap::new(),
+            messages: Vec::new(),
             heads: BTreeMap::new(),
             through: None,
+            keywords: true,
         };
         let mut octets = 0;
         let mut weights = 0;
@@ -110,7 +164,7 @@ impl<C: Connection> Db<C> {
                 room
             };
             if room <= 1 || left == 0 {
-                draft.through = draft.messages.last_key_value().map(|(uid, _)| *uid);
+                draft.through = draft.last();
                 break;
             }
             let mut rows = if wide {
@@ -126,7 +180,12 @@ impl<C: Connection> Db<C> {
                 self.query_some(Sql::FetchPage, &values, left).await?
             } else {
                 let values = values![mailbox.0, low, high, room as u64];
-                self.query_some(Sql::FetchNarrow, &values, left).await?
+                let statement = if items.dates {
+                    Sql::FetchNarrow
+                } else {
+                    Sql::FetchFlags
+                };
+                self.query_some(statement, &values, left).await?
             };
             octets += rows.octets();
             let ended = rows.cut || rows.len() == room;
@@ -168,6 +227,7 @@ impl<C: Connection> Db<C> {
         let after = self.now().0.saturating_sub(gone_after.0);
         let mut octets = 0;
         let mut count = 0;
+        let mut end = None;
         for (low, high) in spans(missing, GAP_NARROW) {
             let room = rows_max.saturating_sub(count) + 1;
             let left = PAGE_BYTES_MAX.saturating_sub(octets);
@@ -195,10 +255,15 @@ impl<C: Connection> Db<C> {
                 }
             }
             // More may be gone above; the page ends here.
-            if ended && let Some(last) = last {
-                draft.end_at(last);
+            if ended && last.is_some() {
+                end = last;
                 break;
             }
+        }
+        // Two runs, each in its order.
+        draft.messages.sort_by_key(|message| message.uid);
+        if let Some(last) = end {
+            draft.end_at(last);
         }
         Ok(())
     }
@@ -216,7 +281,7 @@ impl<C: Connection> Db<C> {
                 Some((last, keyword)) if *last == number => keyword.clone(),
                 _ => keyword(&row.text(1)?)?,
             };
-            if let Some(message) = draft.messages.get_mut(&uid(row.u32(2)?)?) {
+            if let Some(message) = draft.of(uid(row.u32(2)?)?) {
                 message.flags.keywords.insert(keyword.clone());
             }
             known = Some((number, keyword));
@@ -233,7 +298,7 @@ impl<C: Connection> Db<C> {
 
     async fn put_together(&mut self, mailbox: MailboxId, draft: &mut Draft) -> Result<(), Error> {
         let mut bodies: BTreeMap<Uid, Vec<Segment>> = BTreeMap::new();
-        let present = draft.messages.values().filter(|m| !m.gone);
+        let present = draft.messages.iter().filter(|m| !m.gone);
         let present: UidSet = present.map(|m| m.uid).collect();
         for (low, high) in spans(&present, 1 + GAP_WIDE) {
             let values = values![mailbox.0, low, high, INLINE_CONTENT_BYTES_MAX];
@@ -241,7 +306,7 @@ impl<C: Connection> Db<C> {
             let mut parts = 0;
             for mut row in rows.each() {
                 let uid = uid(row.u32(0)?)?;
-                if draft.messages.contains_key(&uid) {
+                if draft.of(uid).is_some() {
                     let segment = segment(&mut row, 1)?;
                     parts += usize::from(segment.part.is_some());
                     bodies.entry(uid).or_default().push(segment);
@@ -252,7 +317,7 @@ impl<C: Connection> Db<C> {
                 self.take_chunks(&values).await?;
             }
         }
-        for message in draft.messages.values_mut() {
+        for message in &mut draft.messages {
             if message.content_size > INLINE_CONTENT_BYTES_MAX {
                 continue;
             }
@@ -290,20 +355,27 @@ impl Draft {
         if items.content {
             self.heads.insert(message.uid, head);
         }
-        self.messages.insert(message.uid, message);
+        self.messages.push(message);
+    }
+    fn place(&self, uid: Uid) -> Result<usize, usize> {
+        self.messages
+            .binary_search_by_key(&uid, |message| message.uid)
+    }
+    fn of(&mut self, uid: Uid) -> Option<&mut Message> {
+        let place = self.place(uid).ok()?;
+        self.messages.get_mut(place)
     }
     fn first(&self) -> Option<Uid> {
-        self.messages.first_key_value().map(|(uid, _)| *uid)
+        self.messages.first().map(|message| message.uid)
     }
     fn last(&self) -> Option<Uid> {
-        self.messages.last_key_value().map(|(uid, _)| *uid)
+        self.messages.last().map(|message| message.uid)
     }
 
     /// Nothing is said of what is above.
     fn end_at(&mut self, last: Uid) {
-        if let Some(next) = last.next() {
-            self.messages.split_off(&next);
-        }
+        let kept = self.messages.partition_point(|message| message.uid <= last);
+        self.messages.truncate(kept);
         self.through = Some(self.through.map_or(last, |through| through.min(last)));
     }
 
@@ -311,7 +383,7 @@ impl Draft {
     fn cut(&mut self, rows_max: usize, items: FetchItems) {
         let mut octets = 0;
         let mut last: Option<Uid> = None;
-        for (count, message) in self.messages.values().enumerate() {
+        for (count, message) in self.messages.iter().enumerate() {
             octets += weight(message, items);
             if let Some(last) = last
                 && (count >= rows_max || octets > PAGE_BYTES_MAX)
@@ -333,26 +405,21 @@ fn weight(message: &Message, items: FetchItems) -> u64 {
     columns.sum::<u64>() + content + message.prefix.len() as u64
 }
 
-/// What the message's own row says, its size in the column `size_at`.
-fn narrow(row: &Row<'_>, size_at: usize, items: FetchItems, gone: bool) -> Result<Message, Error> {
-    let system = if items.flags {
-        flags(row, 2)?
-    } else {
-        SystemFlags::NONE
-    };
-    Ok(Message {
-        uid: uid(row.u32(0)?)?,
-        modseq: ModSeq(row.u64(1)?),
+/// A message of which no more is known than its flags.
+const fn bare(uid: Uid, system: SystemFlags, gone: bool) -> Message {
+    Message {
+        uid,
+        modseq: ModSeq(0),
         flags: Flags {
             system,
             keywords: BTreeSet::new(),
         },
         date: InternalDate {
-            at: Timestamp(row.int(3)?),
-            zone_minutes: i16::try_from(row.int(4)?).unwrap_or(0),
+            at: Timestamp(0),
+            zone_minutes: 0,
         },
-        saved: Timestamp(row.int(5)?),
-        size: row.u64(size_at)?,
+        saved: Timestamp(0),
+        size: 0,
         content: ContentId(0),
         prefix: Bytes::new(),
         content_size: 0,
@@ -362,7 +429,29 @@ fn narrow(row: &Row<'_>, size_at: usize, items: FetchItems, gone: bool) -> Resul
         header: None,
         octets: None,
         gone,
-    })
+    }
+}
+
+/// What the message's own row says, its size in the column `size_at`.
+fn narrow(row: &Row<'_>, size_at: usize, items: FetchItems, gone: bool) -> Result<Message, Error> {
+    let system = if items.flags {
+        flags(row, 2)?
+    } else {
+        SystemFlags::NONE
+    };
+    let mut message = bare(uid(row.u32(0)?)?, system, gone);
+    if !items.is_bare() {
+        message.modseq = ModSeq(row.u64(1)?);
+    }
+    if items.dates || !items.is_narrow() {
+        message.date = InternalDate {
+            at: Timestamp(row.int(3)?),
+            zone_minutes: i16::try_from(row.int(4)?).unwrap_or(0),
+        };
+        message.saved = Timestamp(row.int(5)?);
+        message.size = row.u64(size_at)?;
+    }
+    Ok(message)
 }
 
 /// A message out of a row, and what is stored of its header.

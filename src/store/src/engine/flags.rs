@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use dbmail_core::limits::KEYWORDS_MAX;
 use dbmail_core::store::{
-    Answer, FlagChange, Flags, Keyword, MailboxId, ModSeq, Refusal, Stored, SystemFlags, UidSet,
+    Answer, FlagChange, Flags, Keyword, MailboxId, ModSeq, Refusal, Stored, SystemFlags, Uid,
+    UidSet,
 };
 
+use super::known::Counters;
 use super::log::Entry;
-use super::{Runs, spans, uid};
+use super::{spans, uid};
 use crate::db::{Db, Error};
 use crate::driver::{Connection, Value, values};
 use crate::sql::Sql;
@@ -18,15 +20,44 @@ const GAP: u32 = 64;
 /// Refusal of a keyword too many.
 pub(super) const TOO_MANY_KEYWORDS: Refusal = Refusal::Limit("the mailbox has too many keywords");
 
-/// A message as STORE finds it.
-struct Found {
-    uid: u32,
-    flags: SystemFlags,
-    modseq: ModSeq,
-    /// Read because it lies between others.
-    stranger: bool,
-    /// Nothing is known of the UIDs before it.
-    first: bool,
+/// The messages as STORE finds them.
+struct Present {
+    /// Those that are named.
+    by_flags: BTreeMap<SystemFlags, UidSet>,
+    /// Those of them that failed UNCHANGEDSINCE.
+    modified: UidSet,
+    /// Who is not to be touched: other messages, and UIDs of which nothing is known.
+    fence: UidSet,
+}
+
+impl Present {
+    fn all(&self) -> UidSet {
+        let sets = self.by_flags.values();
+        sets.fold(UidSet::new(), |all, set| all.union(set))
+    }
+
+    /// Ranges that select some of these messages and no other.
+    fn ranges_of(&self, some: &UidSet) -> Vec<(u32, u32)> {
+        let others = self.all().difference(some).union(&self.fence);
+        bridged(some, &others)
+    }
+}
+
+/// The ranges of a set, those taken together between which nobody of the others stands: UIDs that are no more.
+fn bridged(set: &UidSet, others: &UidSet) -> Vec<(u32, u32)> {
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    let mut others = others.ranges().peekable();
+    for (low, high) in set.ranges() {
+        let last = ranges.last_mut();
+        let after = last.as_ref().map_or(0, |(_, high)| *high);
+        while others.next_if(|(_, other)| *other <= after).is_some() {}
+        let free = others.peek().is_none_or(|(other, _)| *other > low);
+        match last {
+            Some(last) if free => last.1 = high,
+            _ => ranges.push((low, high)),
+        }
+    }
+    ranges
 }
 
 /// The keywords that a mailbox knows.
@@ -62,8 +93,8 @@ impl Keywords {
 /// What becomes of the messages.
 struct Decision {
     done: Stored,
-    /// New flags, for runs of messages whose row is written.
-    runs: Runs<SystemFlags>,
+    /// Messages whose row is written, by their new flags.
+    by_new: BTreeMap<SystemFlags, UidSet>,
     /// Messages by system flags set and cleared.
     system: BTreeMap<(SystemFlags, SystemFlags), UidSet>,
     unseen: i64,
@@ -82,15 +113,14 @@ impl<C: Connection> Db<C> {
     ) -> Result<Answer, Error> {
         let mut rows = self.query(Sql::StateLock, &values![mailbox.0]).await?;
         let state = rows.first().ok_or(Refusal::NoSuchMailbox)?;
-        let modseq = ModSeq(state.u64(1)? + 1);
-        let found = self.found(mailbox, uids).await?;
-        let fits =
-            |m: &&Found| !m.stranger && unchanged_since.is_none_or(|since| m.modseq <= since);
-        let fit: UidSet = found
-            .iter()
-            .filter(fits)
-            .filter_map(|m| uid(m.uid).ok())
-            .collect();
+        let counters = Counters::locked(&state)?;
+        let modseq = ModSeq(counters.modseq.0 + 1);
+        // Nothing changed after what all changes came before.
+        let unchanged_since = unchanged_since.filter(|since| *since < counters.modseq);
+        let present = self
+            .named(mailbox, uids, &counters, unchanged_since)
+            .await?;
+        let fit = present.all().difference(&present.modified);
         let touches_keywords = how == FlagChange::Replace || !named.keywords.is_empty();
         let mut keywords = None;
         let (mut on, mut off) = (BTreeMap::new(), BTreeMap::new());
@@ -102,10 +132,10 @@ impl<C: Connection> Db<C> {
         }
         let by_keyword = on.values().chain(off.values());
         let by_keyword = by_keyword.fold(UidSet::new(), |all, (_, set)| all.union(set));
-        let decision = decide(&found, &fit, how, named.system, &by_keyword)?;
+        let decision = decide(&present, how, named.system, &by_keyword);
         let Decision {
             mut done,
-            runs,
+            by_new,
             system,
             unseen,
             deleted,
@@ -119,8 +149,8 @@ impl<C: Connection> Db<C> {
             let mut known = known;
             self.learn(mailbox, &mut known, named).await?;
         }
-        self.set_flags(mailbox, modseq, runs).await?;
-        self.mark(mailbox, &found, &on, &off).await?;
+        self.set_flags(mailbox, modseq, &present, &by_new).await?;
+        self.mark(mailbox, &present, &on, &off).await?;
         let values = values![mailbox.0, true, 0i64, unseen, deleted, 0i64];
         self.execute(Sql::StateChanged, &values).await?;
         let system = system
@@ -138,25 +168,70 @@ impl<C: Connection> Db<C> {
         Ok(Answer::Stored(done))
     }
 
-    async fn found(&mut self, mailbox: MailboxId, uids: &UidSet) -> Result<Vec<Found>, Error> {
-        let mut found = Vec::new();
-        for (low, high) in spans(uids, GAP) {
-            let mut rows = self
-                .query(Sql::MessageStates, &values![mailbox.0, low, high])
-                .await?;
-            let mut first = true;
+    /// The messages that are named: from what is known where they are many, else from their rows.
+    async fn named(
+        &mut self,
+        mailbox: MailboxId,
+        uids: &UidSet,
+        counters: &Counters,
+        unchanged_since: Option<ModSeq>,
+    ) -> Result<Present, Error> {
+        if unchanged_since.is_none()
+            && self.knows_flags(mailbox, uids)
+            && let Some(known) = self.known_flags(mailbox, counters, uids).await?
+            && let Some(by_flags) = known.by_flags(uids)
+        {
+            return Ok(Present {
+                by_flags,
+                modified: UidSet::new(),
+                fence: known.uids.difference(uids),
+            });
+        }
+        self.named_rows(mailbox, uids, unchanged_since).await
+    }
+
+    async fn named_rows(
+        &mut self,
+        mailbox: MailboxId,
+        uids: &UidSet,
+        unchanged_since: Option<ModSeq>,
+    ) -> Result<Present, Error> {
+        let mut by_flags: BTreeMap<SystemFlags, Vec<u32>> = BTreeMap::new();
+        let (mut modified, mut strangers) = (Vec::new(), Vec::new());
+        let spans = spans(uids, GAP);
+        for (low, high) in &spans {
+            let mut rows = if unchanged_since.is_some() {
+                let values = values![mailbox.0, *low, *high];
+                self.query(Sql::MessageStates, &values).await?
+            } else {
+                let values = values![mailbox.0, *low, *high, u32::MAX];
+                self.query(Sql::MessageFlags, &values).await?
+            };
             for row in rows.each() {
                 let uid = uid(row.u32(0)?)?;
-                found.push(Found {
-                    uid: uid.number(),
-                    flags: super::open::flags(&row, 1)?,
-                    modseq: ModSeq(row.u64(2)?),
-                    stranger: !uids.contains(uid),
-                    first: std::mem::take(&mut first),
-                });
+                if !uids.contains(uid) {
+                    strangers.push(uid.number());
+                    continue;
+                }
+                let flags = super::open::flags(&row, 1)?;
+                by_flags.entry(flags).or_default().push(uid.number());
+                if let Some(since) = unchanged_since
+                    && ModSeq(row.u64(2)?) > since
+                {
+                    modified.push(uid.number());
+                }
             }
         }
-        Ok(found)
+        let read = UidSet::from_ranges(spans.iter().map(|(low, high)| *low..=*high));
+        let unread = UidSet::range(Uid::MIN, Uid::MAX).difference(&read);
+        Ok(Present {
+            by_flags: by_flags
+                .into_iter()
+                .map(|(f, uids)| (f, set_of(uids)))
+                .collect(),
+            modified: set_of(modified),
+            fence: unread.union(&set_of(strangers)),
+        })
     }
 
     /// The keywords of a mailbox.
@@ -228,10 +303,9 @@ impl<C: Connection> Db<C> {
         for row in rows.each() {
             marked.entry(row.int(0)?).or_default().push(row.u32(2)?);
         }
-        let set = |numbers: Vec<u32>| UidSet::from_ranges(numbers.into_iter().map(|n| n..=n));
         Ok(marked
             .into_iter()
-            .map(|(number, uids)| (number, set(uids)))
+            .map(|(number, uids)| (number, set_of(uids)))
             .collect())
     }
 
@@ -283,41 +357,31 @@ impl<C: Connection> Db<C> {
         &mut self,
         mailbox: MailboxId,
         modseq: ModSeq,
-        runs: Runs<SystemFlags>,
+        present: &Present,
+        by_new: &BTreeMap<SystemFlags, UidSet>,
     ) -> Result<(), Error> {
-        let row = |(flags, low, high): (SystemFlags, u32, u32)| {
-            values![mailbox.0, low, high, i64::from(flags.bits()), modseq.0].into()
-        };
-        self.many(
-            Sql::MessageSetFlags,
-            runs.runs.into_iter().map(row).collect(),
-        )
-        .await?;
+        let mut rows: Vec<Vec<Value>> = Vec::new();
+        for (flags, uids) in by_new {
+            let row = |(low, high)| {
+                values![mailbox.0, low, high, i64::from(flags.bits()), modseq.0].into()
+            };
+            rows.extend(present.ranges_of(uids).into_iter().map(row));
+        }
+        self.many(Sql::MessageSetFlags, rows).await?;
         Ok(())
     }
 
     async fn mark(
         &mut self,
         mailbox: MailboxId,
-        found: &[Found],
+        present: &Present,
         on: &BTreeMap<Keyword, (i64, UidSet)>,
         off: &BTreeMap<Keyword, (i64, UidSet)>,
     ) -> Result<(), Error> {
         let mut rows: Vec<Vec<Value>> = Vec::new();
-        for (number, set) in on.values() {
-            let mut runs = Runs::new();
-            for message in found {
-                if message.first {
-                    runs.interrupt();
-                }
-                if uid(message.uid).is_ok_and(|uid| set.contains(uid)) {
-                    runs.push((), message.uid);
-                } else {
-                    runs.interrupt();
-                }
-            }
-            let row = |((), low, high)| values![mailbox.0, *number, low, high].into();
-            rows.extend(runs.runs.into_iter().map(row));
+        for (number, uids) in on.values() {
+            let row = |(low, high)| values![mailbox.0, *number, low, high].into();
+            rows.extend(present.ranges_of(uids).into_iter().map(row));
         }
         self.many(Sql::KeywordMark, rows).await?;
         // The gone keep their keywords: the ranges are those of the set itself.
@@ -330,69 +394,81 @@ impl<C: Connection> Db<C> {
     }
 }
 
+fn set_of(numbers: Vec<u32>) -> UidSet {
+    UidSet::from_ranges(numbers.into_iter().map(|n| n..=n))
+}
+
 /// Who changes, who is as wanted already, who failed UNCHANGEDSINCE.
-fn decide(
-    found: &[Found],
-    fit: &UidSet,
-    how: FlagChange,
-    named: SystemFlags,
-    by_keyword: &UidSet,
-) -> Result<Decision, Error> {
-    let (mut changed, mut unchanged, mut modified) = (Vec::new(), Vec::new(), Vec::new());
-    let mut runs = Runs::new();
-    let mut system: BTreeMap<(SystemFlags, SystemFlags), Vec<u32>> = BTreeMap::new();
-    let (mut unseen, mut deleted) = (0, 0);
-    let differs = |old: SystemFlags, new: SystemFlags, flag| {
-        i64::from(new.contains(flag)) - i64::from(old.contains(flag))
+fn decide(present: &Present, how: FlagChange, named: SystemFlags, by_keyword: &UidSet) -> Decision {
+    let mut decision = Decision {
+        done: Stored {
+            modseq: None,
+            changed: UidSet::new(),
+            unchanged: UidSet::new(),
+            modified: present.modified.clone(),
+        },
+        by_new: BTreeMap::new(),
+        system: BTreeMap::new(),
+        unseen: 0,
+        deleted: 0,
     };
-    for message in found {
-        if message.first {
-            runs.interrupt();
-        }
-        let uid = uid(message.uid)?;
-        if message.stranger {
-            runs.interrupt();
-            continue;
-        }
-        if !fit.contains(uid) {
-            modified.push(message.uid);
-            runs.interrupt();
-            continue;
-        }
-        let old = message.flags;
+    let done = &mut decision.done;
+    for (old, uids) in &present.by_flags {
+        let old = *old;
+        let fit = uids.difference(&present.modified);
         let new = match how {
             FlagChange::Add => old.with(named),
             FlagChange::Remove => old.without(named),
             FlagChange::Replace => named,
         };
-        if new == old && !by_keyword.contains(uid) {
-            unchanged.push(message.uid);
-            runs.interrupt();
+        if new == old {
+            let changed = fit.intersection(by_keyword);
+            done.unchanged = done.unchanged.union(&fit.difference(&changed));
+            add(&mut decision.by_new, new, &changed);
+            done.changed = done.changed.union(&changed);
             continue;
         }
-        changed.push(message.uid);
-        runs.push(new, message.uid);
-        if new != old {
-            let key = (new.without(old), old.without(new));
-            system.entry(key).or_default().push(message.uid);
-            unseen -= differs(old, new, SystemFlags::SEEN);
-            deleted += differs(old, new, SystemFlags::DELETED);
-        }
+        let differs = |flag| {
+            let difference = i64::from(new.contains(flag)) - i64::from(old.contains(flag));
+            difference * i64::from(fit.len())
+        };
+        decision.unseen -= differs(SystemFlags::SEEN);
+        decision.deleted += differs(SystemFlags::DELETED);
+        add(&mut decision.by_new, new, &fit);
+        let key = (new.without(old), old.without(new));
+        add(&mut decision.system, key, &fit);
+        done.changed = done.changed.union(&fit);
     }
-    let set = |numbers: Vec<u32>| UidSet::from_ranges(numbers.into_iter().map(|n| n..=n));
-    Ok(Decision {
-        done: Stored {
-            modseq: None,
-            changed: set(changed),
-            unchanged: set(unchanged),
-            modified: set(modified),
-        },
-        runs,
-        system: system
-            .into_iter()
-            .map(|(key, uids)| (key, set(uids)))
-            .collect(),
-        unseen,
-        deleted,
-    })
+    decision
+}
+
+fn add<K: Ord>(sets: &mut BTreeMap<K, UidSet>, key: K, uids: &UidSet) {
+    if !uids.is_empty() {
+        let set = sets.entry(key).or_default();
+        *set = set.union(uids);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(ranges: &[(u32, u32)]) -> UidSet {
+        UidSet::from_ranges(ranges.iter().map(|(low, high)| *low..=*high))
+    }
+
+    #[test]
+    fn ranges_reach_over_uids_that_are_no_more_and_over_nobody() {
+        let some = set(&[(2, 3), (5, 5), (9, 10), (20, 20), (30, 31)]);
+        assert_eq!(bridged(&some, &set(&[])), [(2, 31)]);
+        assert_eq!(
+            bridged(&some, &set(&[(1, 1), (7, 7), (40, u32::MAX)])),
+            [(2, 5), (9, 31)]
+        );
+        assert_eq!(
+            bridged(&some, &set(&[(4, 4), (11, 19), (21, 22), (25, 26)])),
+            [(2, 3), (5, 10), (20, 20), (30, 31)]
+        );
+        assert!(bridged(&set(&[]), &set(&[(1, 9)])).is_empty());
+    }
 }

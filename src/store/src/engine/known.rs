@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use dbmail_core::store::{Keyword, Mailbox, MailboxId, ModSeq, SystemFlags, Uid, UidSet};
+use dbmail_core::store::{Keyword, Mailbox, MailboxId, ModSeq, Refusal, SystemFlags, Uid, UidSet};
 
 use super::open::{flags, keyword};
 use crate::db::{Db, Error, Work};
-use crate::driver::{Connection, Value, values};
+use crate::driver::{Connection, Failure, Row, Value, values};
 use crate::map;
 use crate::shared::lock;
 use crate::sql::Sql;
@@ -27,22 +27,105 @@ const MAILBOXES_MAX: usize = 10_000;
 /// Ranges of UIDs in all that it knows, 8 octets each: 32 MiB.
 const RANGES_MAX: usize = 4 << 20;
 
+/// System flags but `\Seen`, whose opposite is kept.
+const OTHERS: [SystemFlags; 4] = [
+    SystemFlags::ANSWERED,
+    SystemFlags::FLAGGED,
+    SystemFlags::DELETED,
+    SystemFlags::DRAFT,
+];
+
 /// The messages of a mailbox at a MODSEQ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Known {
     pub(crate) modseq: ModSeq,
     pub(crate) uids: UidSet,
     pub(crate) unseen: UidSet,
+    /// Who has each of `OTHERS`; the stored map does not say.
+    others: Option<[UidSet; 4]>,
     pub(crate) keywords: Vec<Keyword>,
 }
 
 impl Known {
-    fn agrees(&self, mailbox: &Mailbox) -> bool {
-        self.uids.len() == mailbox.messages && self.unseen.len() == mailbox.unseen
+    fn agrees(&self, counters: &Counters) -> bool {
+        let deleted = self.others.as_ref().map(|[_, _, deleted, _]| deleted.len());
+        self.uids.len() == counters.messages
+            && self.unseen.len() == counters.unseen
+            && deleted.is_none_or(|deleted| deleted == counters.deleted)
     }
 
     fn ranges(&self) -> usize {
-        self.uids.range_count() + self.unseen.range_count() + 1
+        let others = self.others.iter().flatten().map(UidSet::range_count);
+        self.uids.range_count() + self.unseen.range_count() + 1 + others.sum::<usize>()
+    }
+
+    /// Some of the messages by the system flags that they have; none when these are not known.
+    pub(super) fn by_flags(&self, of: &UidSet) -> Option<BTreeMap<SystemFlags, UidSet>> {
+        let others = self.others.as_ref()?;
+        let seen = self.uids.difference(&self.unseen);
+        let mut groups = vec![(SystemFlags::NONE, of.intersection(&self.uids))];
+        let sets = others.iter().chain([&seen]);
+        for (flag, having) in OTHERS.into_iter().chain([SystemFlags::SEEN]).zip(sets) {
+            let mut split = Vec::with_capacity(groups.len() + 1);
+            for (flags, uids) in groups {
+                let with = uids.intersection(having);
+                if !with.is_empty() {
+                    split.push((flags, uids.difference(&with)));
+                    split.push((flags.with(flag), with));
+                } else {
+                    split.push((flags, uids));
+                }
+            }
+            split.retain(|(_, uids)| !uids.is_empty());
+            groups = split;
+        }
+        Some(groups.into_iter().collect())
+    }
+}
+
+/// What the counter row of a mailbox says of its messages.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counters {
+    pub(super) modseq: ModSeq,
+    pub(super) messages: u32,
+    pub(super) unseen: u32,
+    pub(super) deleted: u32,
+    /// The log is whole above this.
+    pub(super) log_from: ModSeq,
+}
+
+impl Counters {
+    /// Of a mailbox that was read with its counters.
+    pub(super) const fn of(mailbox: &Mailbox, log_from: ModSeq) -> Self {
+        Self {
+            modseq: mailbox.modseq,
+            messages: mailbox.messages,
+            unseen: mailbox.unseen,
+            deleted: mailbox.deleted,
+            log_from,
+        }
+    }
+
+    /// Out of a row of `StateLock`.
+    pub(super) fn locked(row: &Row<'_>) -> Result<Self, Failure> {
+        Ok(Self {
+            modseq: ModSeq(row.u64(1)?),
+            messages: row.u32(2)?,
+            unseen: row.u32(3)?,
+            deleted: row.u32(4)?,
+            log_from: ModSeq(row.u64(6)?),
+        })
+    }
+
+    /// Out of a row of `StateRead`.
+    fn read(row: &Row<'_>) -> Result<Self, Failure> {
+        Ok(Self {
+            modseq: ModSeq(row.u64(0)?),
+            log_from: ModSeq(row.u64(1)?),
+            messages: row.u32(2)?,
+            unseen: row.u32(3)?,
+            deleted: row.u32(4)?,
+        })
     }
 }
 
@@ -56,6 +139,8 @@ pub(crate) struct Memory {
     pub(crate) from_map: AtomicU64,
     /// Opened from the rows.
     pub(crate) from_rows: AtomicU64,
+    /// Times that flags were taken from what was known.
+    pub(crate) flags: AtomicU64,
 }
 
 #[derive(Default)]
@@ -67,6 +152,10 @@ struct Kept {
 }
 
 impl Memory {
+    fn has(&self, mailbox: MailboxId) -> bool {
+        lock(&self.kept).mailboxes.contains_key(&mailbox)
+    }
+
     fn get(&self, mailbox: MailboxId) -> Option<Arc<Known>> {
         let mut kept = lock(&self.kept);
         kept.clock += 1;
@@ -101,22 +190,37 @@ impl Memory {
 struct Since {
     arrived: UidSet,
     gone: UidSet,
-    to_seen: UidSet,
-    to_unseen: UidSet,
+    seen: Marks,
+    others: [Marks; 4],
     /// A keyword may be new.
     keywords: bool,
     rows: u64,
 }
 
-impl Since {
-    fn seen(&mut self, uids: &UidSet, seen: bool) {
-        let (to, from) = if seen {
-            (&mut self.to_seen, &mut self.to_unseen)
+/// Who got a flag, and who lost it, the last of each message.
+#[derive(Default)]
+struct Marks {
+    on: UidSet,
+    off: UidSet,
+}
+
+impl Marks {
+    fn put(&mut self, uids: &UidSet, on: bool) {
+        let (to, from) = if on {
+            (&mut self.on, &mut self.off)
         } else {
-            (&mut self.to_unseen, &mut self.to_seen)
+            (&mut self.off, &mut self.on)
         };
         *to = to.union(uids);
         *from = from.difference(uids);
+    }
+}
+
+impl Since {
+    /// Each flag, with what became of it.
+    fn marks(&mut self) -> impl Iterator<Item = (SystemFlags, &mut Marks)> {
+        let seen = (SystemFlags::SEEN, &mut self.seen);
+        OTHERS.into_iter().zip(&mut self.others).chain([seen])
     }
 
     /// A piece of the log; none when it is of a kind that this program does not know.
@@ -124,11 +228,22 @@ impl Since {
         match kind {
             1 => {
                 self.arrived = self.arrived.union(uids);
-                self.seen(uids, on.contains(SystemFlags::SEEN));
+                // A UID is new: flags that it does not have need no word, but for the one whose opposite is kept.
+                self.seen.put(uids, on.contains(SystemFlags::SEEN));
+                for (flag, marks) in self.marks() {
+                    if on.contains(flag) {
+                        marks.put(uids, true);
+                    }
+                }
             }
-            2 if on.contains(SystemFlags::SEEN) => self.seen(uids, true),
-            2 if off.contains(SystemFlags::SEEN) => self.seen(uids, false),
-            2..=4 => {}
+            2 => {
+                for (flag, marks) in self.marks() {
+                    if on.contains(flag) || off.contains(flag) {
+                        marks.put(uids, on.contains(flag));
+                    }
+                }
+            }
+            3 | 4 => {}
             5 => self.gone = self.gone.union(uids),
             _ => return None,
         }
@@ -138,8 +253,18 @@ impl Since {
     /// Brings sets forward. A UID that is gone never comes back.
     fn apply(&self, uids: &UidSet, unseen: &UidSet) -> (UidSet, UidSet) {
         let uids = uids.union(&self.arrived).difference(&self.gone);
-        let unseen = unseen.union(&self.to_unseen).difference(&self.to_seen);
+        let unseen = unseen.union(&self.seen.off).difference(&self.seen.on);
         (uids, unseen.difference(&self.gone))
+    }
+
+    /// Brings the other flags forward.
+    fn apply_others(&self, others: &[UidSet; 4]) -> [UidSet; 4] {
+        let mut new = others.clone();
+        for (set, marks) in new.iter_mut().zip(&self.others) {
+            *set = set.union(&marks.on).difference(&marks.off);
+            *set = set.difference(&self.gone);
+        }
+        new
     }
 }
 
@@ -158,7 +283,9 @@ impl<C: Connection> Db<C> {
     ) -> Result<Found, Error> {
         let shared = Arc::clone(&self.shared);
         let maps = mailbox.messages >= shared.map_messages;
-        let (known, map_due) = if let Some(known) = self.remembered(mailbox, log_from).await? {
+        let counters = Counters::of(mailbox, log_from);
+        let remembered = self.remembered(mailbox.id, &counters).await?;
+        let (known, map_due) = if let Some(known) = remembered {
             shared.known.from_memory.fetch_add(1, Ordering::Relaxed);
             (known, false)
         } else if maps && let Some((known, rows)) = self.mapped(mailbox, log_from).await? {
@@ -166,44 +293,89 @@ impl<C: Connection> Db<C> {
             (Arc::new(known), rows > LOG_ROWS_STALE)
         } else {
             shared.known.from_rows.fetch_add(1, Ordering::Relaxed);
-            (Arc::new(self.counted(mailbox).await?), maps)
+            (
+                Arc::new(self.counted(mailbox.id, mailbox.modseq).await?),
+                maps,
+            )
         };
         shared.known.keep(mailbox.id, &known);
         Ok(Found { known, map_due })
     }
 
+    /// Whether so many messages' flags are to be taken from what is known of their mailbox, if it agrees.
+    pub(super) fn knows_flags(&self, mailbox: MailboxId, uids: &UidSet) -> bool {
+        uids.len() >= self.shared.known_messages && self.shared.known.has(mailbox)
+    }
+
+    /// Some messages by their flags from what is known of the mailbox, as of the counters that this transaction has read;
+    /// none when it does not agree.
+    pub(super) async fn known_flags(
+        &mut self,
+        mailbox: MailboxId,
+        counters: &Counters,
+        uids: &UidSet,
+    ) -> Result<Option<Arc<Known>>, Error> {
+        let Some(mut known) = self.remembered(mailbox, counters).await? else {
+            return Ok(None);
+        };
+        if known.others.is_none() {
+            // From the map. Who asks for most of the messages would have their rows read, and so they are once.
+            if uids.intersection(&known.uids).len() < known.uids.len() / 2 {
+                return Ok(None);
+            }
+            known = Arc::new(self.counted(mailbox, counters.modseq).await?);
+            if !known.agrees(counters) {
+                return Ok(None);
+            }
+        }
+        let memory = &self.shared.known;
+        memory.flags.fetch_add(1, Ordering::Relaxed);
+        memory.keep(mailbox, &known);
+        Ok(Some(known))
+    }
+
+    /// The counters of a mailbox, which is not locked.
+    pub(super) async fn counters(&mut self, mailbox: MailboxId) -> Result<Counters, Error> {
+        let mut rows = self.query(Sql::StateRead, &values![mailbox.0]).await?;
+        let row = rows.first().ok_or(Refusal::NoSuchMailbox)?;
+        Ok(Counters::read(&row)?)
+    }
+
     /// From what is known, brought forward from the log.
     async fn remembered(
         &mut self,
-        mailbox: &Mailbox,
-        log_from: ModSeq,
+        mailbox: MailboxId,
+        counters: &Counters,
     ) -> Result<Option<Arc<Known>>, Error> {
-        let Some(known) = self.shared.known.get(mailbox.id) else {
+        let Some(known) = self.shared.known.get(mailbox) else {
             return Ok(None);
         };
-        if known.modseq == mailbox.modseq {
-            return Ok(known.agrees(mailbox).then_some(known));
+        if known.modseq == counters.modseq {
+            return Ok(known.agrees(counters).then_some(known));
         }
         // Another session of this front-end may have read a later moment than ours.
-        if known.modseq > mailbox.modseq || known.modseq < log_from {
+        if known.modseq > counters.modseq || known.modseq < counters.log_from {
             return Ok(None);
         }
-        let Some(since) = self.since(mailbox, known.modseq).await? else {
+        let since = self.since(mailbox, known.modseq, counters.modseq).await?;
+        let Some(since) = since else {
             return Ok(None);
         };
         let (uids, unseen) = since.apply(&known.uids, &known.unseen);
         let keywords = if since.keywords {
-            self.keyword_names(mailbox.id).await?
+            self.keyword_names(mailbox).await?
         } else {
             known.keywords.clone()
         };
+        let others = known.others.as_ref();
         let known = Known {
-            modseq: mailbox.modseq,
+            modseq: counters.modseq,
             uids,
             unseen,
+            others: others.map(|others| since.apply_others(others)),
             keywords,
         };
-        Ok(known.agrees(mailbox).then(|| Arc::new(known)))
+        Ok(known.agrees(counters).then(|| Arc::new(known)))
     }
 
     /// From the map and the log, and how many rows of that were read.
@@ -232,7 +404,8 @@ impl<C: Connection> Db<C> {
         else {
             return Ok(None);
         };
-        let Some(since) = self.since(mailbox, modseq).await? else {
+        let since = self.since(mailbox.id, modseq, mailbox.modseq).await?;
+        let Some(since) = since else {
             return Ok(None);
         };
         let (uids, unseen) = pieces.sets();
@@ -241,18 +414,25 @@ impl<C: Connection> Db<C> {
             modseq: mailbox.modseq,
             uids,
             unseen,
+            others: None,
             keywords: self.keyword_names(mailbox.id).await?,
         };
-        Ok(known.agrees(mailbox).then_some((known, since.rows)))
+        let counters = Counters::of(mailbox, log_from);
+        Ok(known.agrees(&counters).then_some((known, since.rows)))
     }
 
     /// What the log says since a MODSEQ; none when that is too much.
-    async fn since(&mut self, mailbox: &Mailbox, since: ModSeq) -> Result<Option<Since>, Error> {
+    async fn since(
+        &mut self,
+        mailbox: MailboxId,
+        since: ModSeq,
+        through: ModSeq,
+    ) -> Result<Option<Since>, Error> {
         let mut all = Since::default();
-        if since == mailbox.modseq {
+        if since == through {
             return Ok(Some(all));
         }
-        let values = values![mailbox.id.0, since.0, mailbox.modseq.0, LOG_ROWS_MAX];
+        let values = values![mailbox.0, since.0, through.0, LOG_ROWS_MAX];
         let mut rows = self.query(Sql::LogSince, &values).await?;
         all.rows = rows.len() as u64;
         if all.rows == LOG_ROWS_MAX {
@@ -278,25 +458,23 @@ impl<C: Connection> Db<C> {
     }
 
     /// From the messages' rows.
-    async fn counted(&mut self, mailbox: &Mailbox) -> Result<Known, Error> {
+    async fn counted(&mut self, mailbox: MailboxId, modseq: ModSeq) -> Result<Known, Error> {
         let mut runs = super::Runs::new();
         let mut unseen = super::Runs::new();
+        let mut others: [super::Runs<()>; 4] = Default::default();
         let (mut from, mut before) = (1u32, 0);
         loop {
-            let values = values![mailbox.id.0, from, u32::MAX, ROWS];
+            let values = values![mailbox.0, from, u32::MAX, ROWS];
             let mut rows = self.query(Sql::MessageFlags, &values).await?;
             let full = rows.len() == ROWS as usize;
             for row in rows.each() {
                 let number = row.u32(0)?;
-                if number != before + 1 {
-                    runs.interrupt();
-                    unseen.interrupt();
-                }
-                runs.push((), number);
-                if flags(&row, 1)?.contains(SystemFlags::SEEN) {
-                    unseen.interrupt();
-                } else {
-                    unseen.push((), number);
+                let next = number == before + 1;
+                runs.hold(true, number, next);
+                let flags = flags(&row, 1)?;
+                unseen.hold(!flags.contains(SystemFlags::SEEN), number, next);
+                for (flag, having) in OTHERS.into_iter().zip(&mut others) {
+                    having.hold(flags.contains(flag), number, next);
                 }
                 before = number;
             }
@@ -309,10 +487,11 @@ impl<C: Connection> Db<C> {
             UidSet::from_ranges(runs.runs.into_iter().map(|((), low, high)| low..=high))
         };
         Ok(Known {
-            modseq: mailbox.modseq,
+            modseq,
             uids: set(runs),
             unseen: set(unseen),
-            keywords: self.keyword_names(mailbox.id).await?,
+            others: Some(others.map(set)),
+            keywords: self.keyword_names(mailbox).await?,
         })
     }
 
@@ -363,6 +542,7 @@ mod tests {
             modseq: ModSeq(modseq),
             uids: UidSet::from_ranges((0..ranges).map(|n| 2 * n + 1..=2 * n + 1)),
             unseen: UidSet::new(),
+            others: None,
             keywords: Vec::new(),
         })
     }

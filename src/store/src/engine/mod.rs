@@ -100,6 +100,18 @@ impl<K: PartialEq> Runs<K> {
         }
         self.open = true;
     }
+    /// A number that is held or not, and whether it follows the one before.
+    fn hold(&mut self, held: bool, number: u32, follows: bool)
+    where
+        K: Default,
+    {
+        if !held || !follows {
+            self.interrupt();
+        }
+        if held {
+            self.push(K::default(), number);
+        }
+    }
     /// A message that must not be in a run, or UIDs of which nothing is known.
     const fn interrupt(&mut self) {
         self.open = false;

@@ -144,6 +144,7 @@ statements! {
     KeywordMark,
     KeywordMarkOne,
     KeywordUnmark,
+    FetchFlags,
     FetchNarrow,
     FetchPage,
     FetchGone,

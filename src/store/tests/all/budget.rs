@@ -104,6 +104,8 @@ fn every_request_costs_what_the_table_says() {
         let all = FetchItems {
             place: true,
             flags: true,
+            modseq: true,
+            dates: true,
             envelope: true,
             structure: true,
             header: true,

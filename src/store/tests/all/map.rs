@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use dbmail_core::store::{
-    Answer, FlagChange, Flags, Keyword, MailboxName, Opened, Request, SystemFlags, UidSet,
+    Answer, FetchItems, FlagChange, Flags, Keyword, MailboxName, Message, Opened, Request,
+    SystemFlags, UidSet,
 };
 use dbmail_store::Store;
 
-use super::world::{World, flags, on_each};
+use super::world::{World, everything, flags, on_each};
 
 /// Twelve messages, in a store that maps mailboxes of five.
 async fn mapped_world() -> World {
@@ -184,5 +185,123 @@ fn a_front_end_that_lags_behind_the_log_reads_the_rows() {
         let again = open(&world, &world.store).await;
         assert_eq!(opened, again);
         assert_eq!(ways(&world.store), [known[0] + 1, known[1], known[2] + 1]);
+    });
+}
+
+/// A front-end that takes whatever flags it can from what it knows.
+async fn knowing_world() -> World {
+    let world = World::with(|mut settings| {
+        settings.known_messages = 1;
+        settings
+    })
+    .await;
+    for n in 0..12 {
+        world
+            .append(format!("Subject: {n}\r\n\r\n").as_bytes())
+            .await;
+    }
+    world
+}
+
+async fn flags_of(world: &World, store: &Store, uids: &UidSet) -> Vec<Message> {
+    let request = Request::Fetch {
+        mailbox: world.status("INBOX").await.id,
+        uids: uids.clone(),
+        items: FetchItems {
+            flags: true,
+            ..FetchItems::default()
+        },
+    };
+    match store.apply(request, None).await.expect("fetch") {
+        Answer::Messages(page) => page.messages,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn flags_from_memory_and_from_rows_are_the_same() {
+    on_each(async || {
+        let world = knowing_world().await;
+        let taken = || world.store.counters().flags_from_memory;
+        open(&world, &world.store).await;
+        let before = taken();
+        change(&world).await;
+        let answered = flags(SystemFlags::ANSWERED.with(SystemFlags::DRAFT));
+        store_flags(&world, &[(3, 11)], FlagChange::Add, answered).await;
+        store_flags(
+            &world,
+            &[(4, 8)],
+            FlagChange::Replace,
+            flags(SystemFlags::FLAGGED),
+        )
+        .await;
+        let known = flags_of(&world, &world.store, &everything()).await;
+        // Six times STORE, and FETCH.
+        assert_eq!(taken() - before, 7);
+        // Another front-end has opened nothing, so it reads the rows.
+        let other = Store::open(world.settings.clone()).await.expect("a store");
+        let read = flags_of(&world, &other, &everything()).await;
+        assert_eq!(other.counters().flags_from_memory, 0);
+        assert_eq!(known, read);
+        assert_eq!(known.iter().filter(|message| !message.gone).count(), 10);
+        // What the other changes is in the log.
+        let request = Request::Store {
+            mailbox: world.status("INBOX").await.id,
+            uids: UidSet::from_ranges([1..=4]),
+            how: FlagChange::Remove,
+            flags: flags(SystemFlags::SEEN.with(SystemFlags::FLAGGED)),
+            unchanged_since: None,
+        };
+        other.apply(request, None).await.expect("store");
+        let known = flags_of(&world, &world.store, &everything()).await;
+        assert_eq!(known, flags_of(&world, &other, &everything()).await);
+        assert_eq!(taken() - before, 8);
+        other.close().await;
+    });
+}
+
+#[test]
+fn memory_that_does_not_agree_with_the_counters_is_not_believed() {
+    on_each(async || {
+        for wrong in [
+            "UPDATE mailbox_state SET deleted = deleted + 1",
+            "UPDATE mailbox_state SET unseen = unseen - 1 WHERE unseen > 0",
+            "UPDATE mailbox_state SET messages = messages + 1",
+        ] {
+            let world = knowing_world().await;
+            open(&world, &world.store).await;
+            world.execute(wrong);
+            let before = world.store.counters().flags_from_memory;
+            assert_eq!(
+                flags_of(&world, &world.store, &everything()).await.len(),
+                12
+            );
+            store_flags(
+                &world,
+                &[(2, 5)],
+                FlagChange::Add,
+                flags(SystemFlags::FLAGGED),
+            )
+            .await;
+            assert_eq!(world.store.counters().flags_from_memory, before, "{wrong}");
+        }
+    });
+}
+
+#[test]
+fn flags_of_a_known_mailbox_cost_one_statement() {
+    on_each(async || {
+        let world = knowing_world().await;
+        let uids = UidSet::from_ranges([1..=12]);
+        open(&world, &world.store).await;
+        flags_of(&world, &world.store, &uids).await;
+        let spent = || {
+            let counters = world.store.counters();
+            let fetch = counters.requests.iter().find(|r| r.name == "fetch");
+            fetch.map_or(0, |request| request.statements)
+        };
+        let before = spent();
+        flags_of(&world, &world.store, &uids).await;
+        assert_eq!(spent() - before, 1);
     });
 }

@@ -117,6 +117,8 @@ impl Searching {
             uids: self.left.clone(),
             items: FetchItems {
                 flags: self.plan.needs_flags(),
+                modseq: true,
+                dates: true,
                 place: false,
                 header: depth == Depth::Header,
                 content: depth == Depth::Content,

@@ -84,6 +84,7 @@ impl FlagPages {
             uids: self.left.clone(),
             items: FetchItems {
                 flags: true,
+                modseq: self.since.is_some(),
                 ..FetchItems::default()
             },
         };

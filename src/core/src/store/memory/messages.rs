@@ -75,17 +75,22 @@ impl Store {
         let header = content.map(super::Content::header);
         let header = header.filter(|_| items.header && header_size <= HEADER_BYTES_MAX);
         let narrow = items.is_narrow();
+        let dated = items.dates || !narrow;
         Message {
             uid,
-            modseq: kept.modseq,
+            modseq: if items.is_bare() {
+                ModSeq(0)
+            } else {
+                kept.modseq
+            },
             flags: if items.flags {
                 kept.flags.clone()
             } else {
                 Flags::default()
             },
-            date: kept.date,
-            saved: kept.saved,
-            size: kept.size,
+            date: dated.then_some(kept.date).unwrap_or_default(),
+            saved: dated.then_some(kept.saved).unwrap_or_default(),
+            size: dated.then_some(kept.size).unwrap_or_default(),
             content: if narrow {
                 super::ContentId(0)
             } else {

@@ -75,6 +75,12 @@ INSERT INTO message_keyword (mailbox, kw_number, msg_uid) VALUES (:mailbox, :kw_
 DELETE FROM message_keyword
 WHERE mailbox = :mailbox AND kw_number = :kw_number AND msg_uid BETWEEN :low AND :high
 
+-- statement: FetchFlags (mailbox, low, high, row_count) narrow3
+SELECT msg_uid, modseq, flags FROM message
+WHERE mailbox = :mailbox AND msg_uid BETWEEN :low AND :high
+ORDER BY msg_uid
+FETCH FIRST :row_count ROWS ONLY
+
 -- statement: FetchNarrow (mailbox, low, high, row_count) narrow7
 SELECT m.msg_uid, m.modseq, m.flags, m.internal_at, m.zone, m.saved_at, m.msg_size
 FROM message m

@@ -1,10 +1,10 @@
 -- Counter rows, quota and the log: what every change writes.
 
 -- statement: StateLock (mailbox) locks counter
-SELECT next_uid, modseq, messages, unseen, deleted, total_size
+SELECT next_uid, modseq, messages, unseen, deleted, total_size, log_from
 FROM mailbox_state WHERE mailbox = :mailbox FOR UPDATE
 -- statement: StateRead (mailbox)
-SELECT modseq, log_from FROM mailbox_state WHERE mailbox = :mailbox
+SELECT modseq, log_from, messages, unseen, deleted FROM mailbox_state WHERE mailbox = :mailbox
 
 -- Messages come: their UIDs and the MODSEQ are taken. No row: no mailbox, or not so many UIDs left.
 -- statement: StateArrived (mailbox, arrived, unseen, deleted, octets) locks counter

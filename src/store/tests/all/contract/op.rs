@@ -254,6 +254,8 @@ fn date(text: &str) -> InternalDate {
 fn items(text: &str) -> FetchItems {
     FetchItems {
         flags: text.contains('f'),
+        modseq: !text.contains('m'),
+        dates: !text.contains('d'),
         // Narrow is what is asked for by name.
         place: !text.contains('n'),
         envelope: text.contains('e'),
@@ -420,6 +422,8 @@ impl fmt::Display for Op {
                     (items.header, 'h'),
                     (items.content, 'c'),
                     (!items.place, 'n'),
+                    (!items.modseq, 'm'),
+                    (!items.dates, 'd'),
                 ];
                 let letters: String = all.iter().filter(|(on, _)| *on).map(|(_, c)| c).collect();
                 write!(f, "fetch {which} {} {letters}_", set(uids))

@@ -75,24 +75,33 @@ fn letter() -> impl Strategy<Value = Option<Letter>> {
 }
 
 fn items() -> impl Strategy<Value = FetchItems> {
-    (
-        any::<bool>(),
-        any::<bool>(),
-        any::<bool>(),
-        any::<bool>(),
-        any::<bool>(),
-        any::<bool>(),
-    )
-        .prop_map(
-            |(flags, envelope, structure, header, content, place)| FetchItems {
-                flags,
-                place,
-                envelope,
-                structure,
-                header,
-                content,
-            },
-        )
+    let any_of_them = proptest::array::uniform8(any::<bool>()).prop_map(
+        |[
+            flags,
+            modseq,
+            dates,
+            place,
+            envelope,
+            structure,
+            header,
+            content,
+        ]| FetchItems {
+            flags,
+            modseq,
+            dates,
+            place,
+            envelope,
+            structure,
+            header,
+            content,
+        },
+    );
+    // What a front-end may answer from memory.
+    let bare = any::<bool>().prop_map(|flags| FetchItems {
+        flags,
+        ..FetchItems::default()
+    });
+    prop_oneof![2 => any_of_them, 1 => bare]
 }
 
 fn to() -> impl Strategy<Value = To> {

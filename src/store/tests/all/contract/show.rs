@@ -106,6 +106,8 @@ impl<S: Subject> Driven<S> {
             };
             let items = FetchItems {
                 flags: true,
+                modseq: true,
+                dates: true,
                 ..FetchItems::default()
             };
             let uids = UidSet::from_ranges([1..=u32::MAX]);
@@ -132,6 +134,8 @@ impl<S: Subject> Driven<S> {
     pub(crate) fn looks_at(&self, seen: usize) -> [Op; 2] {
         let all = FetchItems {
             flags: true,
+            modseq: true,
+            dates: true,
             place: true,
             envelope: true,
             structure: true,

@@ -164,6 +164,8 @@ impl Sql {
             url,
             readers: 2,
             background_seconds: 0,
+            // Whatever can be answered from memory is.
+            known_messages: 1,
             ..Settings::default()
         };
         Self::with(settings, folder, database)

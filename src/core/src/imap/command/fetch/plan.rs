@@ -175,7 +175,8 @@ fn columns(items: &[Item], messages: u32) -> FetchItems {
     for item in items {
         match item {
             Item::Flags => columns.flags = true,
-            Item::Uid | Item::InternalDate | Item::Size => {}
+            Item::Uid => {}
+            Item::InternalDate | Item::Size => columns.dates = true,
             Item::Envelope => columns.envelope = true,
             Item::Structure { .. } => columns.structure = true,
             Item::Text(text) => match (text.section.part.is_empty(), &text.section.text) {
@@ -248,9 +249,13 @@ mod tests {
     fn only_the_columns_that_are_needed_are_asked_for() {
         let columns = |items, messages| plan(items, Numbers::Sequence, messages).columns;
         let none = FetchItems::default();
+        assert_eq!(columns(vec![FetchItem::Uid], 9), none);
         assert_eq!(
             columns(vec![FetchItem::Uid, FetchItem::Rfc822Size], 9),
-            none
+            FetchItems {
+                dates: true,
+                ..none
+            }
         );
         assert_eq!(
             columns(vec![body(vec![], Some(SectionText::Header), true)], 9),
