@@ -22,12 +22,9 @@ macro_rules! migrations {
     };
 }
 
-const SQLITE: &[Migration] =
-    migrations!("sqlite": 1 "0001_mail.sql", 2 "0002_views.sql", 3 "0003_gone.sql");
-const POSTGRES: &[Migration] =
-    migrations!("postgres": 1 "0001_mail.sql", 2 "0002_views.sql", 3 "0003_gone.sql");
-const MYSQL: &[Migration] =
-    migrations!("mysql": 1 "0001_mail.sql", 2 "0002_views.sql", 3 "0003_gone.sql");
+const SQLITE: &[Migration] = migrations!("sqlite": 1 "0001_mail.sql", 2 "0002_views.sql", 3 "0003_gone.sql", 4 "0004_room.sql");
+const POSTGRES: &[Migration] = migrations!("postgres": 1 "0001_mail.sql", 2 "0002_views.sql", 3 "0003_gone.sql", 4 "0004_room.sql");
+const MYSQL: &[Migration] = migrations!("mysql": 1 "0001_mail.sql", 2 "0002_views.sql", 3 "0003_gone.sql", 4 "0004_room.sql");
 
 /// Newest version known.
 const NEWEST: i64 = SQLITE.len() as i64;
@@ -334,9 +331,19 @@ async fn apply_in_steps(
         noted.map_err(|f| place.refused(f))?;
         begun = Some(n + 1);
     }
-    let values = values![version, planned.statements as u64, settings.clock.now().0];
-    let finish = Sql::SchemaStep.rendered(dialect);
-    let noted = connection.execute(finish, &values).await;
+    let (steps, now) = (planned.statements as u64, settings.clock.now().0);
+    let noted = if begun.is_some() {
+        let values = values![version, steps, now];
+        connection
+            .execute(Sql::SchemaStep.rendered(dialect), &values)
+            .await
+    } else {
+        // Nothing is to be done on this database.
+        let values = values![version, name, digest(text), steps, now];
+        connection
+            .execute(Sql::SchemaInsert.rendered(dialect), &values)
+            .await
+    };
     noted.map_err(|f| place.refused(f))?;
     Ok(Some(planned))
 }

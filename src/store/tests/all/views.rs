@@ -180,7 +180,7 @@ fn a_database_of_the_release_before_is_brought_up_to_date() {
         assert_eq!(refused, OpenError::TooOld { have: 1, want: 3 });
         let applied = Store::migrate(&world.settings, false).await.expect("new");
         let names: Vec<_> = applied.iter().map(|m| m.name.as_str()).collect();
-        assert_eq!(names, ["0002_views.sql", "0003_gone.sql"]);
+        assert_eq!(names, ["0002_views.sql", "0003_gone.sql", "0004_room.sql"]);
         let store = Store::open(world.settings.clone()).await.expect("open");
         store.close().await;
         assert_eq!(world.count("v1_messages"), 1);

@@ -1,0 +1,1 @@
+-- Room for new versions of rows: PostgreSQL's concern alone. Here a row is changed where it stands.
