@@ -39,10 +39,11 @@ pub const EXCESS_BYTES_MAX: u64 = 1024 * 1024;
 pub const MESSAGE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Octets that a session holds ready for its peer before it stops producing more.
 pub const OUTPUT_BYTES_HIGH: usize = 64 * 1024;
-/// Rows of one page of a FETCH answer when the rows are narrow (STORAGE 9).
-pub const PAGE_ROWS_MAX: usize = 5_000;
-/// Octets of one page of a FETCH answer: what is read ahead for a client that may be slow.
-pub const PAGE_BYTES_MAX: u64 = 1024 * 1024;
+/// Rows of one page of a FETCH answer when the rows are narrow (STORAGE 9 says 5,000: a session holds the page that it writes
+/// and the one after it).
+pub const PAGE_ROWS_MAX: usize = 2_500;
+/// Octets of one page of a FETCH answer; two of them are what is read ahead for a client that may be slow.
+pub const PAGE_BYTES_MAX: u64 = 512 * 1024;
 /// Largest content that comes inside a page; a larger one is read in slices as the peer takes it.
 pub const INLINE_CONTENT_BYTES_MAX: u64 = 512 * 1024;
 /// Octets of one slice of stored content asked for at a time.

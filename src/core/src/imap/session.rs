@@ -436,7 +436,8 @@ impl Session {
     }
 
     fn go_on(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        if self.tickets.open.is_none() {
+        let reads_ahead = || self.job.as_ref().is_some_and(|job| job.run.reads_ahead());
+        if self.tickets.open.is_none() || reads_ahead() {
             self.with_job(now, out, |run, cx| run.go_on(cx));
         }
     }

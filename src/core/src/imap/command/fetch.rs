@@ -1,7 +1,6 @@
 //! FETCH (RFC 3501 §6.4.5, §7.4.2).
 //!
-//! The store gives pages; a page is written out message by message as the peer takes it, and the next is asked for when it is
-//! spent. Octets that are not in the page are read in slices while their literal is being written. `\Seen` is set page by page, before the page is
+//! The store gives pages; a page is written out message by message as the peer takes it, while the store reads the next one. Octets that are not in the page are read in slices while their literal is being written. `\Seen` is set page by page, before the page is
 //! written, so that a client that goes away does not find everything read.
 
 mod plan;
@@ -17,8 +16,8 @@ use crate::imap::view::Cursor;
 use crate::limits::{HEADER_LOOK_BYTES_MAX, READ_BYTES_MAX};
 use crate::mail::{FieldFilter, select_fields, write_body_structure, write_envelope};
 use crate::store::{
-    Answer, ContentId, FlagChange, Flags, Message, Refusal, Reply, Request, Stored, SystemFlags,
-    UidSet, rest_of,
+    Answer, ContentId, FlagChange, Flags, MailboxId, Message, Refusal, Reply, Request, Stored,
+    SystemFlags, UidSet, rest_of,
 };
 use plan::{Item, Plan, Text};
 use source::{Found, Source};
@@ -42,6 +41,7 @@ pub(super) fn begin(fetch: &Fetch, cx: &Cx<'_>) -> Begun {
         left: uids,
         cursor: selected.view.cursor(),
         page: Vec::new().into_iter(),
+        ahead: Ahead::No,
         stage: Stage::Rows,
         trouble: None,
     }))
@@ -59,9 +59,21 @@ struct Fetching {
     cursor: Cursor,
     /// Rows that were not begun.
     page: std::vec::IntoIter<Message>,
+    ahead: Ahead,
     stage: Stage,
     /// What could not be told of some message.
     trouble: Option<Completion>,
+}
+
+/// The page after the one that is being written.
+#[derive(Debug)]
+enum Ahead {
+    /// It was not asked for.
+    No,
+    /// It was.
+    Asked,
+    /// It is here, or was refused.
+    Here(Reply),
 }
 
 #[derive(Debug)]
@@ -122,12 +134,45 @@ impl Fetching {
             return Completion::confused().into();
         };
         self.stage = Stage::Page;
-        let request = Request::Fetch {
-            mailbox: selected.mailbox,
+        let request = self.next_page(selected.mailbox);
+        cx.ask(request)
+    }
+
+    fn next_page(&self, mailbox: MailboxId) -> Request {
+        Request::Fetch {
+            mailbox,
             uids: self.left.clone(),
             items: self.plan.columns,
-        };
-        cx.ask(request)
+        }
+    }
+
+    /// Asks for the next page while this one is being written. Not where each page is marked as seen first.
+    fn read_ahead(&mut self, cx: &mut Cx<'_>) {
+        if self.left.is_empty() || self.plan.marks_seen {
+            return;
+        }
+        if let Some(selected) = cx.phase.selected() {
+            let request = self.next_page(selected.mailbox);
+            self.ahead = Ahead::Asked;
+            cx.ask(request);
+        }
+    }
+
+    /// A page, asked for when it was needed or before.
+    fn begin_page(&mut self, reply: Reply, cx: &mut Cx<'_>) -> Step {
+        match reply {
+            Ok(Answer::Messages(page)) => {
+                self.left = match page.through {
+                    Some(through) => rest_of(&self.left, through),
+                    None => UidSet::new(),
+                };
+                self.page = page.messages.into_iter();
+                self.read_ahead(cx);
+                self.mark(cx)
+            }
+            Err(refusal) => super::once::here(&refusal),
+            Ok(_) => Completion::confused().into(),
+        }
     }
 
     /// A page is here: is `\Seen` to be set for some of it?
@@ -213,7 +258,7 @@ impl Fetching {
 
     fn write_row(&mut self, row: &mut Row, cx: &mut Cx<'_>) -> Written {
         if row.reading.is_some() {
-            return row.read_on(cx);
+            return self.read_on(row, cx);
         }
         while let Some(item) = self.plan.items.get(row.item) {
             if cx.full() {
@@ -231,7 +276,7 @@ impl Fetching {
                     self.trouble.get_or_insert(trouble);
                 }
                 if row.reading.is_some() {
-                    return row.read_on(cx);
+                    return self.read_on(row, cx);
                 }
             }
         }
@@ -241,6 +286,14 @@ impl Fetching {
         }
         response::fetch_end(cx.wire.text());
         Written::Whole
+    }
+
+    /// Asks for the row's next slice, once there is no other question open.
+    fn read_on(&self, row: &mut Row, cx: &mut Cx<'_>) -> Written {
+        if !self.reads_ahead() {
+            row.read_on(cx);
+        }
+        Written::Waits
     }
 
     /// A slice that a row needs.
@@ -406,7 +459,7 @@ impl Row {
     }
 
     /// Asks for the next slice when there is room for it.
-    fn read_on(&mut self, cx: &mut Cx<'_>) -> Written {
+    fn read_on(&mut self, cx: &mut Cx<'_>) {
         if let Some(reading) = &mut self.reading
             && !cx.full()
         {
@@ -418,7 +471,6 @@ impl Row {
             };
             cx.ask(request);
         }
-        Written::Waits
     }
 
     fn arrived(&mut self, octets: bytes::Bytes, plan: &Plan, cx: &mut Cx<'_>) {
@@ -466,15 +518,12 @@ fn write_fields(wanted: &Text, octets: &[u8], cx: &mut Cx<'_>) {
 
 impl Run for Fetching {
     fn answer(&mut self, reply: Reply, cx: &mut Cx<'_>) -> Step {
+        if self.reads_ahead() {
+            self.ahead = Ahead::Here(reply);
+            return self.go_on(cx);
+        }
         match (std::mem::replace(&mut self.stage, Stage::Rows), reply) {
-            (Stage::Page, Ok(Answer::Messages(page))) => {
-                self.left = match page.through {
-                    Some(through) => rest_of(&self.left, through),
-                    None => UidSet::new(),
-                };
-                self.page = page.messages.into_iter();
-                self.mark(cx)
-            }
+            (Stage::Page, reply) => self.begin_page(reply, cx),
             (Stage::Marking, Ok(Answer::Stored(stored))) => self.marked(&stored, cx),
             // The messages can be read all the same.
             (Stage::Marking, Err(Refusal::OutcomeUnknown)) => {
@@ -488,6 +537,10 @@ impl Run for Fetching {
         }
     }
 
+    fn reads_ahead(&self) -> bool {
+        matches!(self.ahead, Ahead::Asked)
+    }
+
     fn go_on(&mut self, cx: &mut Cx<'_>) -> Step {
         loop {
             let mut row = match std::mem::replace(&mut self.stage, Stage::Rows) {
@@ -497,6 +550,14 @@ impl Run for Fetching {
                     return Step::Wait;
                 }
                 Stage::Rows if self.page.as_slice().is_empty() => {
+                    match std::mem::replace(&mut self.ahead, Ahead::No) {
+                        Ahead::No => {}
+                        Ahead::Asked => {
+                            self.ahead = Ahead::Asked;
+                            return Step::Wait;
+                        }
+                        Ahead::Here(reply) => return self.begin_page(reply, cx),
+                    }
                     if self.left.is_empty() {
                         return self.end();
                     }

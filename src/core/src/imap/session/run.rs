@@ -278,9 +278,13 @@ impl From<Completion> for Step {
 pub(crate) trait Run: Send {
     /// The answer to its question.
     fn answer(&mut self, reply: Reply, cx: &mut Cx<'_>) -> Step;
-    /// There is room again. Called only while no question is open.
+    /// There is room again. Called only while no question is open, or [`Run::reads_ahead`].
     fn go_on(&mut self, _cx: &mut Cx<'_>) -> Step {
         Step::Wait
+    }
+    /// The open question is for what comes later: there is something to write meanwhile.
+    fn reads_ahead(&self) -> bool {
+        false
     }
     /// What the directory says.
     fn authenticated(&mut self, _result: Result<Admitted, Denied>, _cx: &mut Cx<'_>) -> Step {

@@ -75,7 +75,11 @@ impl Store {
         let header = content.map(super::Content::header);
         let header = header.filter(|_| items.header && header_size <= HEADER_BYTES_MAX);
         let narrow = items.is_narrow();
-        let dated = items.dates || !narrow;
+        let (date, saved, size) = if items.dates || !narrow {
+            (kept.date, kept.saved, kept.size)
+        } else {
+            Default::default()
+        };
         Message {
             uid,
             modseq: if items.is_bare() {
@@ -88,9 +92,9 @@ impl Store {
             } else {
                 Flags::default()
             },
-            date: dated.then_some(kept.date).unwrap_or_default(),
-            saved: dated.then_some(kept.saved).unwrap_or_default(),
-            size: dated.then_some(kept.size).unwrap_or_default(),
+            date,
+            saved,
+            size,
             content: if narrow {
                 super::ContentId(0)
             } else {

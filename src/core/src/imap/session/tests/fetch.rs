@@ -203,3 +203,59 @@ fn a_reader_that_stalls_within_a_literal_is_dropped_without_a_word() {
     assert_eq!(world.peers[i].closed, Some(Farewell::TimedOut));
     assert!(!world.hear(i).contains("BYE"));
 }
+
+/// Headers of 50 KiB each, but for the second, which is too long to come with its page.
+fn long_headers(world: &mut World, count: usize) -> String {
+    let mut expected = String::new();
+    for n in 1..=count {
+        let length = if n == 2 {
+            2 * HEADER_BYTES_MAX
+        } else {
+            50 * 1024
+        };
+        let mut header = format!("X-Number: {n}\r\n");
+        while header.len() < length {
+            header.push_str(&format!("X-Filler: {:0>60}\r\n", header.len()));
+        }
+        header.push_str("\r\n");
+        world.deliver("INBOX", format!("{header}text").as_bytes(), "");
+        let size = header.len();
+        expected.push_str(&format!(
+            "* {n} FETCH (BODY[HEADER] {{{size}}}\r\n{header})\r\n"
+        ));
+    }
+    expected.push_str("a OK FETCH completed\r\n");
+    expected
+}
+
+#[test]
+fn the_next_page_is_read_while_one_is_written() {
+    let mut world = World::new();
+    let expected = long_headers(&mut world, 30);
+    let i = world.selected();
+    world.peers[i].asked.clear();
+    let reply = world.ask(i, "a FETCH 1:* BODY.PEEK[HEADER]\r\n");
+    assert!(reply == expected, "{}", &reply[..200]);
+    let asked = &world.peers[i].asked;
+    // The second page was asked for before the slices that the first one needed.
+    assert_eq!(asked[..3], ["fetch", "fetch", "read"], "{asked:?}");
+    assert!(asked.iter().filter(|name| **name == "fetch").count() >= 3);
+}
+
+#[test]
+fn a_page_that_is_refused_ends_the_command_after_what_was_read() {
+    let mut world = World::new();
+    long_headers(&mut world, 30);
+    let i = world.selected();
+    (world.failing, world.spared) = (Some("fetch"), 1);
+    let reply = world.ask(i, "a FETCH 1:* BODY.PEEK[HEADER]\r\n");
+    let end = &reply[reply.len() - 200..];
+    assert!(
+        reply.contains("* 5 FETCH") && !reply.contains("* 30 FETCH"),
+        "{end}"
+    );
+    let tagged = reply.lines().last().unwrap_or_default();
+    assert!(tagged.starts_with("a NO [UNAVAILABLE]"), "{end}");
+    // The session goes on.
+    assert_eq!(world.ask(i, "b NOOP\r\n"), "b OK NOOP completed\r\n");
+}
