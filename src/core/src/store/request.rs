@@ -38,29 +38,35 @@ impl SpecialUse {
 pub struct FetchItems {
     /// Flags with keywords.
     pub flags: bool,
-    /// The MODSEQ. A page of flags without it needs no row of a mailbox that the front-end knows.
+    /// The MODSEQ; everything but a page of flags alone brings it along, which without it needs no row of a mailbox that the front-end knows.
     pub modseq: bool,
     /// INTERNALDATE, the save date and RFC822.SIZE; they bring the MODSEQ along.
     pub dates: bool,
     /// What reading the message's octets needs: its content, its prefix, and the sizes of both. A page with none of the columns
-    /// from here on is narrow, and much cheaper: [`FetchItems::is_narrow`].
+    /// from here on is narrow, and much cheaper.
     pub place: bool,
     /// The ENVELOPE in its compact form.
     pub envelope: bool,
     /// The BODYSTRUCTURE in its compact form.
     pub structure: bool,
-    /// The header of the content.
+    /// The header of the content; it brings the place along.
     pub header: bool,
-    /// The whole content, where it has at most [`crate::limits::INLINE_CONTENT_BYTES_MAX`] octets.
+    /// The whole content, with its place, where it has at most [`crate::limits::INLINE_CONTENT_BYTES_MAX`] octets.
     pub content: bool,
 }
 
+/// Fields of a [`super::Message`] that were not asked for mean nothing: they are empty, or 0.
 impl FetchItems {
-    /// Only what a message's own row says: [`super::Message`]'s `content`, `prefix`, `content_size` and `header_size` mean nothing
-    /// then; nor do `date`, `saved` and `size` where `dates` is not asked for either, nor `modseq` in a page of flags alone.
+    /// `content`, `prefix`, `content_size` and `header_size` are asked for.
+    #[must_use]
+    pub const fn has_place(self) -> bool {
+        self.place || self.header || self.content
+    }
+
+    /// Only what a message's own row says.
     #[must_use]
     pub const fn is_narrow(self) -> bool {
-        !(self.place || self.envelope || self.structure || self.header || self.content)
+        !(self.has_place() || self.envelope || self.structure)
     }
 
     /// No more than which messages there are, with their flags or without.

@@ -167,36 +167,17 @@ impl<C: Connection> Db<C> {
                 draft.through = draft.last();
                 break;
             }
-            let mut rows = if wide {
-                let values = values![
-                    mailbox.0,
-                    low,
-                    high,
-                    room as u64,
-                    items.envelope,
-                    items.structure,
-                    items.header || items.content
-                ];
-                self.query_some(Sql::FetchPage, &values, left).await?
-            } else {
-                let values = values![mailbox.0, low, high, room as u64];
-                let statement = if items.dates {
-                    Sql::FetchNarrow
-                } else {
-                    Sql::FetchFlags
-                };
-                self.query_some(statement, &values, left).await?
-            };
+            let range = [mailbox.0, low.into(), high.into()].map(Value::Int);
+            let mut values = range.to_vec();
+            values.push(Value::Int(room as i64));
+            let layout = Layout::of(items, &mut values);
+            let mut rows = self.query_some(layout.statement, &values, left).await?;
             octets += rows.octets();
             let ended = rows.cut || rows.len() == room;
             let count = rows.len() as u64;
             let mut last = None;
             for mut row in rows.each() {
-                let (message, head) = if wide {
-                    message(&mut row, items, false)?
-                } else {
-                    (narrow(&row, 6, items, false)?, Bytes::new())
-                };
+                let (message, head) = layout.message(&mut row, items, false)?;
                 weights += weight(&message, items);
                 last = Some(message.uid);
                 if uids.contains(message.uid) {
@@ -248,7 +229,7 @@ impl<C: Connection> Db<C> {
                 rows.cut || rows.len() == room || octets >= PAGE_BYTES_MAX || count > rows_max;
             let mut last = None;
             for mut row in rows.each() {
-                let (message, head) = message(&mut row, items, true)?;
+                let (message, head) = GONE.message(&mut row, items, true)?;
                 last = Some(message.uid);
                 if missing.contains(message.uid) {
                     draft.add(message, head, items);
@@ -432,56 +413,117 @@ const fn bare(uid: Uid, system: SystemFlags, gone: bool) -> Message {
     }
 }
 
-/// What the message's own row says, its size in the column `size_at`.
-fn narrow(row: &Row<'_>, size_at: usize, items: FetchItems, gone: bool) -> Result<Message, Error> {
-    let system = if items.flags {
-        flags(row, 2)?
-    } else {
-        SystemFlags::NONE
-    };
-    let mut message = bare(uid(row.u32(0)?)?, system, gone);
-    if !items.is_bare() {
-        message.modseq = ModSeq(row.u64(1)?);
-    }
-    if items.dates || !items.is_narrow() {
-        message.date = InternalDate {
-            at: Timestamp(row.int(3)?),
-            zone_minutes: i16::try_from(row.int(4)?).unwrap_or(0),
-        };
-        message.saved = Timestamp(row.int(5)?);
-        message.size = row.u64(size_at)?;
-    }
-    Ok(message)
+/// Where a statement's columns are, after UID, MODSEQ and flags.
+struct Layout {
+    statement: Sql,
+    /// INTERNALDATE, its zone, the save date; and the size.
+    dates: Option<(usize, usize)>,
+    /// Content, prefix, size of the content and of its header.
+    place: Option<usize>,
+    /// ENVELOPE, BODYSTRUCTURE.
+    trees: Option<usize>,
+    header: Option<usize>,
 }
 
-/// A message out of a row, and what is stored of its header.
-fn message(row: &mut Row<'_>, items: FetchItems, gone: bool) -> Result<(Message, Bytes), Error> {
-    let own = narrow(row, 13, items, gone)?;
-    if items.is_narrow() {
-        return Ok((own, Bytes::new()));
+const GONE: Layout = Layout {
+    statement: Sql::FetchGone,
+    ..PAGE
+};
+const PAGE: Layout = Layout {
+    statement: Sql::FetchPage,
+    dates: Some((3, 13)),
+    place: Some(6),
+    trees: Some(10),
+    header: Some(12),
+};
+const HEADERS: Layout = Layout {
+    statement: Sql::FetchHeaders,
+    dates: None,
+    place: Some(3),
+    trees: None,
+    header: Some(7),
+};
+const TREES: Layout = Layout {
+    statement: Sql::FetchTrees,
+    trees: Some(3),
+    ..FLAGS
+};
+const NARROW: Layout = Layout {
+    statement: Sql::FetchNarrow,
+    dates: Some((3, 6)),
+    ..FLAGS
+};
+const FLAGS: Layout = Layout {
+    statement: Sql::FetchFlags,
+    dates: None,
+    place: None,
+    trees: None,
+    header: None,
+};
+
+impl Layout {
+    /// The narrowest statement that has what is asked for; what it takes besides the range is added to the values.
+    fn of(items: FetchItems, values: &mut Vec<Value>) -> Self {
+        let trees = [items.envelope, items.structure].map(|item| Value::Int(item.into()));
+        let header = Value::Int((items.header || items.content).into());
+        if items.is_narrow() {
+            return if items.dates { NARROW } else { FLAGS };
+        }
+        if !items.dates && !items.has_place() {
+            values.extend(trees);
+            return TREES;
+        }
+        if !items.dates && !items.envelope && !items.structure {
+            values.push(header);
+            return HEADERS;
+        }
+        values.extend(trees);
+        values.push(header);
+        PAGE
     }
-    let header_size = row.u64(9)?;
-    let head = row.bytes(12)?;
-    let whole = header_size <= HEADER_BYTES_MAX as u64;
-    let message = Message {
-        content: ContentId(row.int(6)?),
-        prefix: row.bytes(7)?,
-        content_size: row.u64(8)?,
-        header_size,
-        envelope: if items.envelope {
-            Some(row.bytes(10)?)
+
+    /// A message out of a row, and what is stored of its header. Of what was not asked for nothing is taken.
+    fn message(
+        &self,
+        row: &mut Row<'_>,
+        items: FetchItems,
+        gone: bool,
+    ) -> Result<(Message, Bytes), Error> {
+        let system = if items.flags {
+            flags(row, 2)?
         } else {
-            None
-        },
-        structure: if items.structure {
-            Some(row.bytes(11)?)
-        } else {
-            None
-        },
-        header: (items.header && whole).then(|| head.clone()),
-        ..own
-    };
-    Ok((message, head))
+            SystemFlags::NONE
+        };
+        let mut message = bare(uid(row.u32(0)?)?, system, gone);
+        if !items.is_bare() {
+            message.modseq = ModSeq(row.u64(1)?);
+        }
+        if let Some((at, size)) = self.dates.filter(|_| items.dates) {
+            message.date = InternalDate {
+                at: Timestamp(row.int(at)?),
+                zone_minutes: i16::try_from(row.int(at + 1)?).unwrap_or(0),
+            };
+            message.saved = Timestamp(row.int(at + 2)?);
+            message.size = row.u64(size)?;
+        }
+        if let Some(at) = self.place.filter(|_| items.has_place()) {
+            message.content = ContentId(row.int(at)?);
+            message.prefix = row.bytes(at + 1)?;
+            message.content_size = row.u64(at + 2)?;
+            message.header_size = row.u64(at + 3)?;
+        }
+        if let Some(at) = self.trees {
+            message.envelope = items.envelope.then(|| row.bytes(at)).transpose()?;
+            message.structure = items.structure.then(|| row.bytes(at + 1)).transpose()?;
+        }
+        let mut head = Bytes::new();
+        if let Some(at) = self.header.filter(|_| items.header || items.content) {
+            head = row.bytes(at)?;
+            let whole = message.header_size <= HEADER_BYTES_MAX as u64;
+            message.header = (items.header && whole).then(|| head.clone());
+        }
+        Ok((message, head))
+    }
 }
 
 /// A stretch of a content: octets, or a part that holds them.

@@ -146,6 +146,8 @@ statements! {
     KeywordUnmark,
     FetchFlags,
     FetchNarrow,
+    FetchTrees,
+    FetchHeaders,
     FetchPage,
     FetchGone,
     FetchSegments,

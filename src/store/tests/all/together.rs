@@ -70,6 +70,7 @@ impl Session {
                 uids: rest.clone(),
                 items: FetchItems {
                     flags: true,
+                    dates: true,
                     content: true,
                     ..FetchItems::default()
                 },

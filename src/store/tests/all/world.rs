@@ -184,6 +184,7 @@ impl World {
         let mailbox = self.status(mailbox).await.id;
         let items = FetchItems {
             place: true,
+            dates: true,
             ..items
         };
         let (mut rest, mut all) = (uids.clone(), Vec::new());

@@ -74,8 +74,8 @@ impl Store {
         let header_size = content.map_or(0, |c| c.header_size);
         let header = content.map(super::Content::header);
         let header = header.filter(|_| items.header && header_size <= HEADER_BYTES_MAX);
-        let narrow = items.is_narrow();
-        let (date, saved, size) = if items.dates || !narrow {
+        let place = items.has_place();
+        let (date, saved, size) = if items.dates {
             (kept.date, kept.saved, kept.size)
         } else {
             Default::default()
@@ -95,18 +95,18 @@ impl Store {
             date,
             saved,
             size,
-            content: if narrow {
-                super::ContentId(0)
-            } else {
+            content: if place {
                 kept.content
-            },
-            prefix: if narrow {
-                super::Bytes::new()
             } else {
-                kept.prefix.clone()
+                super::ContentId(0)
             },
-            content_size: if narrow { 0 } else { octets.len() as u64 },
-            header_size: if narrow { 0 } else { header_size as u64 },
+            prefix: if place {
+                kept.prefix.clone()
+            } else {
+                super::Bytes::new()
+            },
+            content_size: if place { octets.len() as u64 } else { 0 },
+            header_size: if place { header_size as u64 } else { 0 },
             envelope: content
                 .filter(|_| items.envelope)
                 .map(|c| c.envelope.clone()),
