@@ -88,7 +88,7 @@ async fn a_schema_too_new_too_old_or_changed_is_refused_with_what_to_do() {
     assert_eq!(refused, OpenError::TooNew { have: 9, want: 4 });
     execute(
         &world,
-        "DELETE FROM schema_version WHERE version = 4; UPDATE schema_version SET digest = x'00'",
+        "DELETE FROM schema_version WHERE version = 9; UPDATE schema_version SET digest = x'00'",
     );
     let refused = Store::open(world.settings.clone())
         .await
