@@ -402,6 +402,16 @@ impl Collector for StoreFigures {
             "Deliveries recognised as repeats",
             counters.repeats,
         )?;
+        total(
+            "store_slow_statements",
+            "Statements that took longer than database.slow_milliseconds",
+            counters.slow,
+        )?;
+        total(
+            "store_broken_off",
+            "Requests that broke off by a fault of the program",
+            counters.broken_off,
+        )?;
         total("store_opaque", "Messages stored whole", counters.opaque)?;
         total(
             "store_opened_from_memory",

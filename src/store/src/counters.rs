@@ -39,6 +39,10 @@ pub struct Counters {
     pub counter_lock_microseconds: u64,
     /// Those that are under way now.
     pub counter_locks_under_way: u64,
+    /// Statements that took longer than `slow_milliseconds`.
+    pub slow: u64,
+    /// Requests that broke off by a fault of the program.
+    pub broken_off: u64,
     /// Messages that did not go together again from their parts: stored whole, or refused when they were staged.
     pub opaque: u64,
     /// Mailboxes opened from what this front-end knew of them, and the log since.
@@ -102,6 +106,8 @@ impl Store {
             counter_locks: read(&tally.counter_locks),
             counter_lock_microseconds: read(&tally.counter_lock_microseconds),
             counter_locks_under_way: read(&tally.counter_locks_under_way),
+            slow: read(&self.0.shared.slow.count),
+            broken_off: read(&tally.broken_off),
             opaque: read(&tally.opaque),
             opened_from_memory: read(&self.0.shared.known.from_memory),
             flags_from_memory: read(&self.0.shared.known.flags),

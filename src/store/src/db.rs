@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dbmail_core::store::{AccountId, MailboxId, ModSeq, Refusal, Timestamp};
@@ -74,6 +75,8 @@ pub(crate) struct Db<C> {
     pub(crate) shared: Arc<Shared>,
     /// Statements since [`Self::take_statements`].
     statements: u64,
+    /// The request that is served, by its name.
+    request: &'static str,
     witness: Option<Witness>,
     change_id: Option<i64>,
     touched: Vec<MailboxId>,
@@ -91,6 +94,7 @@ impl<C: Connection> Db<C> {
             conn,
             shared,
             statements: 0,
+            request: "",
             witness: None,
             change_id: None,
             touched: Vec::new(),
@@ -121,6 +125,31 @@ impl<C: Connection> Db<C> {
         std::mem::replace(&mut self.statements, 0)
     }
 
+    /// A request of this name is served from now on.
+    pub(crate) const fn serves(&mut self, request: &'static str) {
+        self.request = request;
+    }
+
+    /// What was under way broke off by a fault of the program: nothing of it is left.
+    pub(crate) async fn broke_off(&mut self) {
+        tracing::error!(
+            request = self.request,
+            "a request of the store broke off by a fault of the program; it was given up, and others go on"
+        );
+        let tally = &self.shared.tally;
+        tally.broken_off.fetch_add(1, Ordering::Relaxed);
+        let statements = std::mem::take(&mut self.statements);
+        tally.spent(self.request, statements);
+        self.witness = None;
+        self.change_id = None;
+        self.touched.clear();
+        self.touched_accounts.clear();
+        self.writing = false;
+        self.chunks.clear();
+        self.locks.clear();
+        self.conn.distrust().await;
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.shared.clock.now()
     }
@@ -147,8 +176,10 @@ impl<C: Connection> Db<C> {
         let statement = self.prepare(sql);
         self.locking(statement, values.first());
         let waits = self.waiting(statement);
+        let begun = Instant::now();
         let rows = self.conn.query(statement, values, octets_max).await;
         drop(waits);
+        self.shared.slow.look(self.request, statement.name, begun);
         rows
     }
 
@@ -157,8 +188,10 @@ impl<C: Connection> Db<C> {
         let statement = self.prepare(sql);
         self.locking(statement, values.first());
         let waits = self.waiting(statement);
+        let begun = Instant::now();
         let touched = self.conn.execute(statement, values).await;
         drop(waits);
+        self.shared.slow.look(self.request, statement.name, begun);
         touched
     }
 
@@ -176,8 +209,11 @@ impl<C: Connection> Db<C> {
                 self.locking(statement, row.first());
             }
             let waits = self.waiting(statement);
-            touched += self.conn.execute_many(statement, &rows).await?;
+            let begun = Instant::now();
+            let done = self.conn.execute_many(statement, &rows).await;
             drop(waits);
+            self.shared.slow.look(self.request, statement.name, begun);
+            touched += done?;
             rows = rest;
         }
         Ok(touched)
@@ -211,11 +247,15 @@ impl<C: Connection> Db<C> {
             wanted.push((statement, rows));
             places.push(place);
         }
+        let begun = Instant::now();
         let counts = match wanted.as_slice() {
             [] => Vec::new(),
             [(statement, rows)] => vec![self.conn.execute_many(statement, rows).await?],
             all => self.conn.execute_together(all).await?,
         };
+        if let Some((first, _)) = wanted.first() {
+            self.shared.slow.look(self.request, first.name, begun);
+        }
         for (place, count) in places.into_iter().zip(counts) {
             if let Some(touched) = touched.get_mut(place) {
                 *touched = count;

@@ -29,6 +29,7 @@ mod restored;
 mod server_settings;
 mod settings;
 mod shared;
+mod slow;
 mod sql;
 mod stats;
 mod store;

@@ -40,6 +40,8 @@ pub struct Settings {
     pub retention: Retention,
     /// Pause between two runs in which what is past its time is purged; 0, or no background work, for none.
     pub purge_seconds: u64,
+    /// From how many milliseconds on a statement is told in the log as slow; 0: never.
+    pub slow_milliseconds: u64,
     /// Pause between two looks for other front-ends' news, in milliseconds (STORAGE 11).
     pub poll_milliseconds: u64,
     /// Pause between two looks at the counter rows of watched mailboxes, in milliseconds: heals what a front-end that died
@@ -65,6 +67,7 @@ impl Default for Settings {
             background_seconds: 60,
             retention: Retention::default(),
             purge_seconds: 3600,
+            slow_milliseconds: 1_000,
             poll_milliseconds: 250,
             news_sweep_milliseconds: 30_000,
             clock: Clock::system(),

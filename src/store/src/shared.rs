@@ -15,6 +15,7 @@ use crate::engine::Memory;
 use crate::hub::Hub;
 use crate::news::News;
 use crate::settings::{Clock, Settings};
+use crate::slow::Slow;
 
 /// Ids taken from the database at a time.
 const ID_BLOCK: u32 = 1_000;
@@ -62,6 +63,8 @@ pub(crate) struct Shared {
     pub(crate) known_messages: u32,
     /// How long the messages of a page are.
     pub(crate) widths: Widths,
+    /// Statements that take long.
+    pub(crate) slow: Slow,
     chunks: Mutex<Vec<((i64, i64), Bytes)>>,
     random: RandomState,
     draws: AtomicU64,
@@ -86,6 +89,7 @@ impl Shared {
             map_messages: settings.map_messages,
             known_messages: settings.known_messages,
             widths: Widths::default(),
+            slow: Slow::new(settings.slow_milliseconds),
             chunks: Mutex::default(),
             random: RandomState::new(),
             draws: AtomicU64::new(0),
@@ -206,6 +210,8 @@ pub(crate) struct Tally {
     pub(crate) asked: AtomicU64,
     pub(crate) repeats: AtomicU64,
     pub(crate) opaque: AtomicU64,
+    /// Requests that broke off by a fault of the program.
+    pub(crate) broken_off: AtomicU64,
     pub(crate) purged_messages: AtomicU64,
     pub(crate) purged_bytes: AtomicU64,
     pub(crate) purge_runs: AtomicU64,

@@ -11,14 +11,14 @@ use tokio::sync::oneshot;
 
 use crate::content::{Body, Prepared};
 use crate::db::{Db, Error, Work, refusal};
-use crate::driver::{AnyConnection, Connection, Failure, Queue};
+use crate::driver::{AnyConnection, Connection, Failure, Owner, Queue};
 use crate::engine::{Change, Claim, Known, Link, LinkKind, NextId, Stage, Unstage, WriteMap};
 use crate::hub::Watch;
 use crate::migrate::Connections;
 use crate::shared::{Kind, Shared, lock};
 use crate::sql::Sql;
 use crate::upload::Upload;
-use crate::workers::{AtWork, Future, Job, Workers, Write, Writing, beside, read_loop, write_loop};
+use crate::workers::{Future, Job, Workers, Write, Writing, beside, read_loop, write_loop};
 use crate::{Applied, OpenError, Settings, migrate, news, purge};
 
 /// Shortest pause between two looks for what other processes changed.
@@ -121,29 +121,27 @@ impl Inner {
             workers: Mutex::default(),
         };
         let mut workers = Workers::default();
-        let count = Arc::default();
         for (n, connection) in connections.writers.into_iter().enumerate() {
-            let at_work = AtWork::new(&inner.writer, &count);
+            let (queue, worker) = (Arc::clone(&inner.writer), inner.writer.worker());
             let writing = Writing::new(&shared);
             let db = Db::new(connection, Arc::clone(&shared));
             // The first one leaves last.
             workers.start("store-writer", db, move |db| async move {
-                write_loop(db, at_work, writing, n == 0).await;
+                write_loop(db, queue, worker, writing, n == 0).await;
             })?;
         }
         for (connection, queue) in connections.committers.into_iter().zip(&inner.committers) {
-            let at_work = AtWork::new(queue, &Arc::default());
+            let (queue, worker) = (Arc::clone(queue), queue.worker());
             let writing = Writing::new(&shared);
             let db = Db::new(connection, Arc::clone(&shared));
-            workers.start("store-committer", db, |db| {
-                write_loop(db, at_work, writing, false)
+            workers.start("store-committer", db, move |db| {
+                write_loop(db, queue, worker, writing, false)
             })?;
         }
-        let count = Arc::default();
         for connection in connections.readers {
-            let at_work = AtWork::new(&inner.readers, &count);
+            let (queue, worker) = (Arc::clone(&inner.readers), inner.readers.worker());
             let db = Db::new(connection, Arc::clone(&shared));
-            workers.start("store-reader", db, |db| read_loop(db, at_work))?;
+            workers.start("store-reader", db, move |db| read_loop(db, queue, worker))?;
         }
         *lock(&inner.workers) = workers;
         Ok(inner)
@@ -184,10 +182,24 @@ impl Store {
     /// # Errors
     /// The request's refusals, `Unavailable`, `Damaged` and `OutcomeUnknown`.
     pub async fn apply(&self, request: Request, upload: Option<Upload>) -> Reply {
+        self.apply_for(None, request, upload).await
+    }
+
+    /// The same for a user: of whom some requests at a time are under way, and others' go before the rest.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub async fn apply_for(
+        &self,
+        who: Option<AccountId>,
+        request: Request,
+        upload: Option<Upload>,
+    ) -> Reply {
         let name = request.name();
         let begun = Instant::now();
+        let owner = who.map_or(0, |account| account.0);
         // Boxed: an upload's state would make every caller's future large.
-        let reply = Box::pin(self.answer(name, request, upload)).await;
+        let reply = Box::pin(self.answer(name, owner, request, upload)).await;
         let failed = matches!(
             reply,
             Err(Refusal::Unavailable | Refusal::Damaged(_) | Refusal::OutcomeUnknown)
@@ -196,7 +208,13 @@ impl Store {
         reply
     }
 
-    async fn answer(&self, name: &'static str, request: Request, upload: Option<Upload>) -> Reply {
+    async fn answer(
+        &self,
+        name: &'static str,
+        owner: Owner,
+        request: Request,
+        upload: Option<Upload>,
+    ) -> Reply {
         match request {
             Request::Append {
                 account,
@@ -232,7 +250,7 @@ impl Store {
                 account,
                 name,
                 claim_recent,
-            } => self.open_mailbox(account, name, claim_recent).await,
+            } => self.open_mailbox(owner, account, name, claim_recent).await,
             Request::Resolve { .. }
             | Request::Mailboxes { .. }
             | Request::Status { .. }
@@ -240,7 +258,7 @@ impl Store {
             | Request::Fetch { .. }
             | Request::Read { .. } => {
                 self.0
-                    .read(name, move |db| {
+                    .read_for(owner, name, move |db| {
                         Box::pin(async move { read(db, &request).await })
                     })
                     .await
@@ -252,7 +270,10 @@ impl Store {
             | Request::Store { .. }
             | Request::Expunge { .. }
             | Request::Copy { .. }
-            | Request::Move { .. } => self.0.write(name, Change(request)).await,
+            | Request::Move { .. } => {
+                let done = self.0.transact_for(owner, name, Change(request)).await?;
+                done.map_err(refusal)
+            }
         }
     }
 
@@ -278,10 +299,16 @@ impl Store {
     }
 
     /// `Request::Open`: read, and then the recent messages claimed, if there are any.
-    async fn open_mailbox(&self, account: AccountId, name: MailboxName, claims: bool) -> Reply {
+    async fn open_mailbox(
+        &self,
+        owner: Owner,
+        account: AccountId,
+        name: MailboxName,
+        claims: bool,
+    ) -> Reply {
         let reading = self
             .0
-            .read("open", move |db| {
+            .read_for(owner, "open", move |db| {
                 Box::pin(async move {
                     let mut tries = 0;
                     loop {
@@ -432,16 +459,28 @@ impl Inner {
             + Send
             + 'static,
     {
+        self.read_for(0, name, ask).await
+    }
+
+    async fn read_for<T, F>(&self, owner: Owner, name: &'static str, ask: F) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a mut Db<AnyConnection>) -> Future<'a, Result<T, Error>>
+            + Send
+            + 'static,
+    {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |db| {
             Box::pin(async move {
+                db.serves(name);
                 let answer = ask(&mut *db).await.map_err(refusal);
                 let statements = db.take_statements();
                 db.shared.tally.spent(name, statements);
                 let _ = reply.send(answer);
             })
         });
-        self.readers.push(job).map_err(|_| Refusal::Unavailable)?;
+        let pushed = self.readers.push_for(owner, job);
+        pushed.map_err(|_| Refusal::Unavailable)?;
         answer.await.map_err(|_| Refusal::Unavailable)?
     }
 
@@ -464,9 +503,23 @@ impl Inner {
         W: Work + Send + 'static,
         W::Done: 'static,
     {
+        self.transact_for(0, name, work).await
+    }
+
+    async fn transact_for<W>(
+        &self,
+        owner: Owner,
+        name: &'static str,
+        work: W,
+    ) -> Result<Result<W::Done, Error>, Refusal>
+    where
+        W: Work + Send + 'static,
+        W::Done: 'static,
+    {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |db| {
             Box::pin(async move {
+                db.serves(name);
                 let done = db.transact(&work).await;
                 let statements = db.take_statements();
                 db.shared.tally.spent(name, statements);
@@ -474,9 +527,9 @@ impl Inner {
             })
         });
         self.writer
-            .push(Write::Other(job))
+            .push_for(owner, Write::Other(job))
             .map_err(|_| Refusal::Unavailable)?;
-        // A reply that never comes: the thread broke off while it ran.
+        // A reply that never comes: the job broke off while it ran.
         answer.await.map_err(|_| Refusal::OutcomeUnknown)
     }
 
@@ -558,40 +611,48 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::driver::Begin;
 
     #[tokio::test]
-    async fn a_thread_that_breaks_off_leaves_nobody_waiting() {
+    async fn a_job_that_breaks_off_ends_alone() {
         let folder = tempfile::TempDir::new().unwrap();
         let settings = Settings {
             url: format!("sqlite://{}", folder.path().join("mail.db").display()),
-            readers: 2,
+            readers: 1,
             ..Settings::default()
         };
         Store::migrate(&settings, false).await.unwrap();
         let store = Store::open(settings).await.unwrap();
-        let subscribe = || Request::Subscribe {
-            account: AccountId(1),
+        let user = crate::NewUser {
+            name: "alice".to_owned(),
+            password_hash: None,
+            addresses: Vec::new(),
+            quota_bytes: None,
+        };
+        let account = store.user_add(user).await.unwrap();
+        let subscribe = Request::Subscribe {
+            account,
             name: MailboxName::inbox(),
             subscribed: true,
         };
-        let breaks = || -> Job { Box::new(|_| Box::pin(async { panic!("broken off") })) };
-        let pause: Job =
-            Box::new(|_| Box::pin(async { std::thread::sleep(Duration::from_millis(100)) }));
+        let asked = store
+            .0
+            .read("question", |_| Box::pin(async { panic!("broken off") }));
+        let answer: Result<(), Refusal> = asked.await;
+        assert_eq!(answer, Err(Refusal::Unavailable));
         assert_eq!(store.ready().await, Ok(()));
-        // One reader of two: the other serves on.
-        assert!(store.0.readers.push(breaks()).is_ok());
-        assert_eq!(store.ready().await, Ok(()));
-        // The writer, with a request behind it.
-        assert!(store.0.writer.push(Write::Other(pause)).is_ok());
-        assert!(store.0.writer.push(Write::Other(breaks())).is_ok());
+        // In the middle of a transaction, which is rolled back; the request behind it is done.
+        let breaks: Job = Box::new(|db| {
+            Box::pin(async move {
+                db.connection().begin(Begin::Write).await.unwrap();
+                panic!("broken off")
+            })
+        });
+        assert!(store.0.writer.push(Write::Other(breaks)).is_ok());
         let patience = Duration::from_secs(10);
-        let waiting = tokio::time::timeout(patience, store.apply(subscribe(), None));
-        assert_eq!(waiting.await.unwrap(), Err(Refusal::OutcomeUnknown));
-        assert_eq!(
-            store.apply(subscribe(), None).await,
-            Err(Refusal::Unavailable)
-        );
-        assert_eq!(store.ready().await, Err(Refusal::Unavailable));
+        let waiting = tokio::time::timeout(patience, store.apply(subscribe, None));
+        assert_eq!(waiting.await.unwrap(), Ok(Answer::Done));
+        assert_eq!(store.counters().broken_off, 2);
         tokio::time::timeout(patience, store.close()).await.unwrap();
     }
 }

@@ -1,12 +1,14 @@
 //! Those who work for a store: each holds a connection and takes jobs from a queue.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dbmail_core::store::{Refusal, Reply};
+use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use crate::db::{Db, refusal};
@@ -63,37 +65,15 @@ impl Workers {
     }
 }
 
-/// A worker at a queue. When the last one breaks off by a fault, the queue is closed and what waits is dropped: who
-/// asked hears so, instead of waiting for ever.
-pub(crate) struct AtWork<T> {
-    queue: Arc<Queue<T>>,
-    count: Arc<AtomicUsize>,
-}
-
-impl<T> AtWork<T> {
-    pub(crate) fn new(queue: &Arc<Queue<T>>, count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::AcqRel);
-        Self {
-            queue: Arc::clone(queue),
-            count: Arc::clone(count),
-        }
-    }
-}
-
-impl<T> Drop for AtWork<T> {
-    fn drop(&mut self) {
-        let left = self.count.fetch_sub(1, Ordering::AcqRel) - 1;
-        if !std::thread::panicking() {
-            return;
-        }
-        tracing::error!(
-            left,
-            "a worker of the store ended by a fault of the program"
-        );
-        if left == 0 {
-            self.queue.close();
-            drop(self.queue.pop_while(|_| true));
-        }
+/// Runs a job to its end. One that breaks off by a fault of the program ends alone: who asked hears that nothing is known of
+/// it, what it had begun is rolled back, and the worker goes on.
+async fn contained(
+    db: &mut Db<AnyConnection>,
+    job: impl for<'a> FnOnce(&'a mut Db<AnyConnection>) -> Future<'a, ()>,
+) {
+    let done = AssertUnwindSafe(async { job(&mut *db).await });
+    if done.catch_unwind().await.is_err() {
+        db.broke_off().await;
     }
 }
 
@@ -114,25 +94,24 @@ impl Drop for Writing {
 }
 
 /// Answers questions, one after another.
-pub(crate) async fn read_loop(mut db: Db<AnyConnection>, at_work: AtWork<Job>) {
-    let worker = at_work.queue.worker();
-    while let Some(job) = at_work.queue.pop(worker).await {
-        job(&mut db).await;
+pub(crate) async fn read_loop(mut db: Db<AnyConnection>, queue: Arc<Queue<Job>>, worker: u64) {
+    while let Some((owner, job)) = queue.pop(worker).await {
+        contained(&mut db, job).await;
+        queue.done(owner);
     }
 }
 
 /// One who writes: the committer of STORAGE 2.
 pub(crate) async fn write_loop(
     mut db: Db<AnyConnection>,
-    at_work: AtWork<Write>,
+    queue: Arc<Queue<Write>>,
+    worker: u64,
     writing: Writing,
     leaves_last: bool,
 ) {
-    let queue = Arc::clone(&at_work.queue);
-    let worker = queue.worker();
-    while let Some(first) = queue.pop(worker).await {
+    while let Some((owner, first)) = queue.pop(worker).await {
         match first {
-            Write::Other(job) => job(&mut db).await,
+            Write::Other(job) => contained(&mut db, job).await,
             Write::Link(link, reply) => {
                 let mut octets = link.message.size;
                 let mut count = 1;
@@ -151,9 +130,13 @@ pub(crate) async fn write_loop(
                         replies.push(reply);
                     }
                 }
-                link_all(&mut db, &links, replies).await;
+                let job: Job = Box::new(move |db| {
+                    Box::pin(async move { link_all(db, &links, replies).await })
+                });
+                contained(&mut db, job).await;
             }
         }
+        queue.done(owner);
     }
     drop(writing);
     if leaves_last {
@@ -174,6 +157,7 @@ pub(crate) async fn link_all<C: Connection>(
     } else {
         "append"
     };
+    db.serves(name);
     let all = db.transact(&LinkBatch::new(links)).await;
     db.shared.tally.batches.fetch_add(1, Ordering::Relaxed);
     let answers: Vec<Reply> = match all {
@@ -235,6 +219,7 @@ async fn look_around<C: Connection>(db: &mut Db<C>, looks: bool, sweeps: bool) {
         Err(error) => tracing::warn!(%error, "could not look for other processes' changes"),
     }
     if sweeps {
+        db.serves("background");
         match sweep(db).await {
             Ok(0) => {}
             Ok(rows) => tracing::info!(rows, "background work removed what nobody needs"),

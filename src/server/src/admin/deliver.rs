@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use dbmail_core::lmtp;
 use dbmail_core::session::{Admitted, Credentials, Denied};
-use dbmail_core::store::{Answer, MailboxId, MailboxName, Refusal, Reply, Request};
+use dbmail_core::store::{AccountId, Answer, MailboxId, MailboxName, Refusal, Reply, Request};
 use dbmail_store::Store;
 use tokio::sync::{mpsc, watch};
 
@@ -55,7 +55,12 @@ impl Backend for Into {
     type Upload = dbmail_store::Upload;
     type Watch = dbmail_store::Watch;
 
-    async fn apply(&self, mut request: Request, upload: Option<Self::Upload>) -> Reply {
+    async fn apply(
+        &self,
+        _who: Option<AccountId>,
+        mut request: Request,
+        upload: Option<Self::Upload>,
+    ) -> Reply {
         if let (Request::Deliver { recipients, .. }, Some(mailbox)) = (&mut request, &self.mailbox)
         {
             for recipient in recipients {

@@ -47,6 +47,7 @@ pub fn settings(config: &Config) -> Settings {
         readers: config.database.readers,
         writers: config.database.writers,
         committers: config.database.committers,
+        slow_milliseconds: config.database.slow_milliseconds,
         poll_milliseconds: config.database.poll_milliseconds,
         message_bytes_max: config.server.message_size_max,
         repeat_window_seconds: config.lmtp.repeat_window_seconds,

@@ -252,6 +252,17 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         section: "database",
+        name: "slow_milliseconds",
+        kind: Kind::Number,
+        default: "1000",
+        doc: "From how many milliseconds on a statement is told in the log as slow, with the request that it was for, once a second at most. 0: never.",
+        apply: |c, v| {
+            c.database.slow_milliseconds = value::number(v, 0, 600_000)?;
+            Ok(())
+        },
+    },
+    Key {
+        section: "database",
         name: "poll_milliseconds",
         kind: Kind::Number,
         default: "250",

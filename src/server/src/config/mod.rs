@@ -68,6 +68,8 @@ pub struct Database {
     pub writers: usize,
     /// Connections that store messages.
     pub committers: usize,
+    /// From how many milliseconds on a statement is told as slow; 0: never.
+    pub slow_milliseconds: u64,
     /// Pause between two looks for other front-ends' news, in milliseconds.
     pub poll_milliseconds: u64,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dbmail_core::session::{Admitted, Credentials, Denied};
-use dbmail_core::store::{MailboxId, Refusal, Reply, Request};
+use dbmail_core::store::{AccountId, MailboxId, Refusal, Reply, Request};
 
 use crate::directory::{self, Directory};
 
@@ -15,9 +15,11 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// News of one mailbox.
     type Watch: Watch;
 
-    /// Answers a request, with the upload it uses up. Runs to its end even when the future is dropped.
+    /// Answers a request, with the upload it uses up; whose it is, when somebody is logged in. Runs to its end even when the
+    /// future is dropped.
     fn apply(
         &self,
+        who: Option<AccountId>,
         request: Request,
         upload: Option<Self::Upload>,
     ) -> impl Future<Output = Reply> + Send;
@@ -57,8 +59,13 @@ impl Backend for Services {
     type Upload = dbmail_store::Upload;
     type Watch = dbmail_store::Watch;
 
-    async fn apply(&self, request: Request, upload: Option<Self::Upload>) -> Reply {
-        self.store.apply(request, upload).await
+    async fn apply(
+        &self,
+        who: Option<AccountId>,
+        request: Request,
+        upload: Option<Self::Upload>,
+    ) -> Reply {
+        self.store.apply_for(who, request, upload).await
     }
     fn upload(&self) -> Self::Upload {
         self.store.upload()

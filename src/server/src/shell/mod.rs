@@ -26,7 +26,7 @@ use std::time::Duration;
 use dbmail_core::session::{
     Admitted, Credentials, Denied, Farewell, Input, Note, Output, Session, Ticket,
 };
-use dbmail_core::store::{MailboxId, Refusal, Reply, Request, UploadId};
+use dbmail_core::store::{AccountId, MailboxId, Refusal, Reply, Request, UploadId};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep};
@@ -188,6 +188,8 @@ struct Shell<B: Backend> {
     start_tls: bool,
     end: Option<End>,
     user: Option<String>,
+    /// Whose requests the store is asked.
+    account: Option<AccountId>,
     place: Place,
 }
 
@@ -224,6 +226,7 @@ impl<B: Backend> Shell<B> {
             start_tls: false,
             end: None,
             user: None,
+            account: None,
             place,
         }
     }
@@ -399,7 +402,7 @@ impl<B: Backend> Shell<B> {
     }
 
     fn apply(&mut self, ticket: Ticket, request: Request, upload: Option<B::Upload>) {
-        let backend = self.backend.clone();
+        let (backend, who) = (self.backend.clone(), self.account);
         let begun = Instant::now();
         let name = request.name();
         let opening = match &request {
@@ -408,7 +411,7 @@ impl<B: Backend> Shell<B> {
         };
         self.place.asks(name, opening);
         self.tasks.spawn(async move {
-            let reply = backend.apply(request, upload).await;
+            let reply = backend.apply(who, request, upload).await;
             Done::Answer(ticket, name, begun, reply)
         });
     }
@@ -462,6 +465,7 @@ impl<B: Backend> Shell<B> {
                 if let Ok(admitted) = &result {
                     self.place.admitted(&admitted.name);
                     self.user = Some(admitted.name.clone());
+                    self.account = Some(admitted.account);
                 }
                 self.inbox.push_back(Event::Authenticated(ticket, result));
             }

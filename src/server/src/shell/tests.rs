@@ -64,7 +64,12 @@ impl Backend for Fake {
     type Upload = FakeUpload;
     type Watch = FakeWatch;
 
-    async fn apply(&self, request: Request, upload: Option<FakeUpload>) -> Reply {
+    async fn apply(
+        &self,
+        _who: Option<AccountId>,
+        request: Request,
+        upload: Option<FakeUpload>,
+    ) -> Reply {
         let reply = match (request, upload) {
             (Request::Resolve { address }, _) => {
                 if let Some(millis) = address.strip_prefix("wait ") {

@@ -64,7 +64,12 @@ impl Backend for Memory {
     type Upload = Staged;
     type Watch = News;
 
-    async fn apply(&self, mut request: Request, upload: Option<Staged>) -> Reply {
+    async fn apply(
+        &self,
+        _who: Option<AccountId>,
+        mut request: Request,
+        upload: Option<Staged>,
+    ) -> Reply {
         tokio::task::yield_now().await;
         let mut inside = self.0.lock().unwrap();
         let own = upload.map(|mut staged| {

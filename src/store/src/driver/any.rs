@@ -91,6 +91,9 @@ impl Connection for AnyConnection {
     async fn rollback(&mut self) {
         each!(self, inner => inner.rollback());
     }
+    async fn distrust(&mut self) {
+        each!(self, inner => inner.distrust());
+    }
     async fn query(
         &mut self,
         statement: &'static Rendered,

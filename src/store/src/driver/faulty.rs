@@ -135,6 +135,9 @@ impl<C: Connection> Connection for Faulty<C> {
         }
         self.inner.execute_together(group).await
     }
+    async fn distrust(&mut self) {
+        self.inner.distrust().await;
+    }
     async fn reconnect(&mut self) -> Result<(), Failure> {
         if self.next(|f| f == Fault::NoConnection).is_some() {
             return Err(Failure::Lost("no connection".to_owned()));

@@ -19,7 +19,7 @@ pub(crate) use any::AnyConnection;
 pub(crate) use faulty::{Fault, Faulty};
 pub(crate) use mysql::options as mysql_options;
 pub(crate) use postgres::{listen, options as postgres_options};
-pub(crate) use run::{Queue, block_on};
+pub(crate) use run::{Owner, Queue, block_on};
 pub(crate) use server::Server;
 pub(crate) use sqlite::{Sqlite, SqliteFile};
 pub(crate) use value::{Row, Rows, Value, values};
@@ -103,6 +103,8 @@ pub(crate) trait Connection: Send {
             Ok(touched)
         }
     }
+    /// What it was at when a request broke off is not known: nothing of that may be left.
+    fn distrust(&mut self) -> impl Future<Output = ()> + Send;
     /// A new connection in place of a broken one.
     fn reconnect(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
     /// Waits, before something is tried again.

@@ -1,7 +1,7 @@
 //! Running store requests: a queue of jobs, taken by workers that hold a connection each and run a whole request in one
-//! hop. An embedded database's calls block, so there a worker is a thread ([`block_on`]); elsewhere it is a task.
+//! hop. One account's jobs never have all workers of a queue: what is slow for one user does not stop another's. An embedded database's calls block, so there a worker is a thread ([`block_on`]); elsewhere it is a task.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,8 +38,19 @@ pub(crate) struct Queue<T> {
     workers: AtomicU64,
 }
 
+/// For whom a job is; 0 for nobody in particular, who has no share.
+pub(crate) type Owner = i64;
+
+/// Workers of a queue that one owner may have at work, of so many that there are: a quarter, and one at least, is for others.
+const fn share(workers: u64) -> u64 {
+    let kept = if workers / 4 > 1 { workers / 4 } else { 1 };
+    if workers > kept { workers - kept } else { 1 }
+}
+
 struct Waiting<T> {
-    jobs: VecDeque<T>,
+    jobs: VecDeque<(Owner, T)>,
+    /// How many jobs of each owner are being done.
+    at_work: BTreeMap<Owner, u64>,
     /// Workers without a job. The last to become idle is the first to work again: its connection's cache is warm.
     idle: Vec<(u64, Waker)>,
     closed: bool,
@@ -50,6 +61,7 @@ impl<T> Queue<T> {
         Self {
             waiting: Mutex::new(Waiting {
                 jobs: VecDeque::new(),
+                at_work: BTreeMap::new(),
                 idle: Vec::new(),
                 closed: false,
             }),
@@ -69,11 +81,16 @@ impl<T> Queue<T> {
 
     /// Puts a job in; gives it back when the queue is closed.
     pub(crate) fn push(&self, job: T) -> Result<(), T> {
+        self.push_for(0, job)
+    }
+
+    /// The same for somebody.
+    pub(crate) fn push_for(&self, owner: Owner, job: T) -> Result<(), T> {
         let mut waiting = self.lock();
         if waiting.closed {
             return Err(job);
         }
-        waiting.jobs.push_back(job);
+        waiting.jobs.push_back((owner, job));
         let idle = waiting.idle.pop();
         drop(waiting);
         if let Some((_, waker)) = idle {
@@ -82,16 +99,18 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// The next job; waits for it. `None` when the queue is closed and empty.
-    pub(crate) async fn pop(&self, worker: u64) -> Option<T> {
+    /// The next job whose owner has not got a share at work already, and for whom it is; waits for it. `None` when the queue
+    /// is closed and empty. Who takes it says when it is [`Self::done`].
+    pub(crate) async fn pop(&self, worker: u64) -> Option<(Owner, T)> {
         poll_fn(|context| {
+            let share = share(self.workers.load(Ordering::Relaxed));
             let mut waiting = self.lock();
             // Woken for no job, it may still stand among the idle.
             waiting.idle.retain(|(number, _)| *number != worker);
-            if let Some(job) = waiting.jobs.pop_front() {
+            if let Some(job) = waiting.next(share) {
                 return Poll::Ready(Some(job));
             }
-            if waiting.closed {
+            if waiting.closed && waiting.jobs.is_empty() {
                 return Poll::Ready(None);
             }
             waiting.idle.push((worker, context.waker().clone()));
@@ -100,12 +119,33 @@ impl<T> Queue<T> {
         .await
     }
 
-    /// What waits now, as long as `take` wants it; does not wait.
+    /// A job was done, or broke off.
+    pub(crate) fn done(&self, owner: Owner) {
+        let mut waiting = self.lock();
+        if let Some(count) = waiting.at_work.get_mut(&owner) {
+            *count -= 1;
+            if *count == 0 {
+                waiting.at_work.remove(&owner);
+            }
+        }
+        // What waited for its owner's share may be done now, by somebody who is idle; and who waits for the end may go.
+        let idle = match (waiting.closed, waiting.jobs.is_empty()) {
+            (true, _) => std::mem::take(&mut waiting.idle),
+            (false, false) => waiting.idle.pop().into_iter().collect(),
+            (false, true) => Vec::new(),
+        };
+        drop(waiting);
+        for (_, waker) in idle {
+            waker.wake();
+        }
+    }
+
+    /// What waits now, as long as `take` wants it; does not wait. It is part of the job that its taker is at.
     pub(crate) fn pop_while(&self, mut take: impl FnMut(&T) -> bool) -> Vec<T> {
         let mut waiting = self.lock();
         let mut taken = Vec::new();
-        while waiting.jobs.front().is_some_and(&mut take) {
-            taken.extend(waiting.jobs.pop_front());
+        while waiting.jobs.front().is_some_and(|(_, job)| take(job)) {
+            taken.extend(waiting.jobs.pop_front().map(|(_, job)| job));
         }
         taken
     }
@@ -132,6 +172,21 @@ impl<T> Queue<T> {
     }
 }
 
+impl<T> Waiting<T> {
+    /// The first job that may be done now.
+    fn next(&mut self, share: u64) -> Option<(Owner, T)> {
+        let busy = |owner: &Owner| {
+            *owner != 0 && self.at_work.get(owner).is_some_and(|count| *count >= share)
+        };
+        let place = self.jobs.iter().position(|(owner, _)| !busy(owner))?;
+        let (owner, job) = self.jobs.remove(place)?;
+        if owner != 0 {
+            *self.at_work.entry(owner).or_default() += 1;
+        }
+        Some((owner, job))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,8 +200,41 @@ mod tests {
         assert_eq!(queue.push(3), Err(3));
         assert_eq!(
             block_on(async { (queue.pop(0).await, queue.pop(0).await, queue.pop(0).await) }),
-            (Some(1), Some(2), None)
+            (Some((0, 1)), Some((0, 2)), None)
         );
+    }
+
+    #[test]
+    fn nobody_has_all_workers() {
+        let queue = Queue::new();
+        let workers: Vec<u64> = (0..4).map(|_| queue.worker()).collect();
+        for n in 0..5 {
+            queue.push_for(7, n).unwrap();
+        }
+        queue.push_for(8, 10).unwrap();
+        queue.push(11).unwrap();
+        let pop = || {
+            let pop = std::pin::pin!(queue.pop(workers[0]));
+            match pop.poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(job) => job,
+                Poll::Pending => None,
+            }
+        };
+        let taken: Vec<_> = (0..4).map_while(|_| pop()).collect();
+        // Three of four for the first; others are not held up by what waits before them.
+        assert_eq!(taken, [(7, 0), (7, 1), (7, 2), (8, 10)]);
+        assert_eq!(pop(), Some((0, 11)));
+        assert_eq!(pop(), None);
+        queue.done(7);
+        assert_eq!(pop(), Some((7, 3)));
+        // Closed, it still hands out what waits for its turn.
+        queue.close();
+        assert_eq!(pop(), None);
+        queue.done(7);
+        assert_eq!(pop(), Some((7, 4)));
+        for (workers, shares) in [(1, 1), (2, 1), (4, 3), (8, 6), (64, 48)] {
+            assert_eq!(share(workers), shares);
+        }
     }
 
     #[test]
@@ -166,14 +254,15 @@ mod tests {
             let (queue, done) = (Arc::clone(&queue), Arc::clone(&done));
             std::thread::spawn(move || {
                 let worker = queue.worker();
-                while let Some(job) = block_on(queue.pop(worker)) {
+                while let Some((owner, job)) = block_on(queue.pop(worker)) {
                     done.lock().unwrap().push(job);
+                    queue.done(owner);
                 }
             })
         };
         let threads: Vec<_> = (0..4).map(|_| work()).collect();
         for n in 0..10_000 {
-            queue.push(n).unwrap();
+            queue.push_for(n % 3, n).unwrap();
         }
         queue.close();
         for thread in threads {

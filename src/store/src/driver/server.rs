@@ -305,6 +305,12 @@ impl<F: Flavour> Connection for Server<F> {
         Ok(touched)
     }
 
+    async fn distrust(&mut self) {
+        // The server rolls back when it sees the connection end.
+        self.link = None;
+        self.within = false;
+    }
+
     async fn reconnect(&mut self) -> Result<(), Failure> {
         self.within = false;
         self.leave().await;

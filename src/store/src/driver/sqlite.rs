@@ -209,6 +209,10 @@ impl Connection for Sqlite {
         }
     }
 
+    async fn distrust(&mut self) {
+        self.rollback().await;
+    }
+
     async fn query(
         &mut self,
         statement: &'static Rendered,

@@ -6,6 +6,7 @@ mod contract;
 mod crash;
 mod cuts;
 mod ddl;
+mod fair;
 mod files;
 mod life;
 mod map;
