@@ -185,7 +185,7 @@ impl Searching {
     }
 
     /// Everything is decided: keeps the result where it is to be kept, and begins the reply.
-    fn begin_reply(&mut self, cx: &mut Cx<'_>) -> Option<Numbering> {
+    fn begin_reply(&self, cx: &mut Cx<'_>) -> Option<Numbering> {
         let view = &mut cx.phase.selected_mut()?.view;
         self.form.save(&self.matched, view);
         Some(self.form.begin(&self.matched, view, cx.wire.text()))
