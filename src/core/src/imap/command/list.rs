@@ -6,17 +6,19 @@ use std::sync::Arc;
 use super::once::{self, Lines};
 use super::{Begun, List, ListReturns, ListSelect, status};
 use crate::imap::list_pattern::ListPattern;
-use crate::imap::mutf7;
 use crate::imap::response::{self, ListItem, Listing};
+use crate::imap::revision::Revision;
 use crate::imap::session::run::{Completion, Cx};
 use crate::store::{Mailbox, MailboxName, SEPARATOR, SpecialUse};
 
 /// LIST
 pub(super) fn list(list: List, cx: &mut Cx<'_>) -> Begun {
+    let revision = cx.revision;
     if !list.extended && list.patterns.iter().all(String::is_empty) {
         // RFC 3501 §6.3.8: the separator and the root name. All names are under one root.
         response::list(
             cx.text(),
+            revision,
             Listing::List,
             ["\\Noselect"],
             Some(SEPARATOR),
@@ -26,7 +28,7 @@ pub(super) fn list(list: List, cx: &mut Cx<'_>) -> Begun {
         return Begun::Done(Completion::ok("LIST completed"));
     }
     once::mailboxes(cx, move |mailboxes, others| {
-        let asked = Arc::new(Asked::new(&list));
+        let asked = Arc::new(Asked::new(&list, revision));
         let rows = asked.rows(mailboxes, &others);
         let rows = rows.into_iter().map(|row| (row, Arc::clone(&asked)));
         Lines::new(rows.collect(), write, "LIST completed")
@@ -35,13 +37,15 @@ pub(super) fn list(list: List, cx: &mut Cx<'_>) -> Begun {
 
 /// NAMESPACE
 pub(super) fn namespace(cx: &mut Cx<'_>) -> Begun {
-    response::namespace(cx.text(), [&[("", Some(SEPARATOR))], &[], &[]]);
+    let revision = cx.revision;
+    response::namespace(cx.text(), revision, [&[("", Some(SEPARATOR))], &[], &[]]);
     Begun::Done(Completion::ok("NAMESPACE completed"))
 }
 
 /// What a LIST asks for.
 #[derive(Debug)]
 struct Asked {
+    revision: Revision,
     patterns: Vec<ListPattern>,
     select: ListSelect,
     returns: ListReturns,
@@ -64,12 +68,13 @@ struct Row {
 }
 
 impl Asked {
-    fn new(list: &List) -> Self {
-        let reference = mutf7::pattern(&list.reference);
+    fn new(list: &List, revision: Revision) -> Self {
+        let reference = revision.pattern(&list.reference);
         let patterns = list.patterns.iter().filter(|pattern| !pattern.is_empty());
         Self {
+            revision,
             patterns: patterns
-                .map(|pattern| ListPattern::new(&reference, &mutf7::pattern(pattern)))
+                .map(|pattern| ListPattern::new(&reference, &revision.pattern(pattern)))
                 .collect(),
             select: list.select,
             returns: list.returns.clone(),
@@ -178,12 +183,21 @@ fn write((row, asked): &(Row, Arc<Asked>), text: &mut Vec<u8>) {
     let options = asked.options();
     let item = row.child_fits.then_some(ListItem::ChildInfo(&options));
     let name = row.name.as_str();
-    response::list(text, Listing::List, attributes, Some(SEPARATOR), name, item);
+    let revision = asked.revision;
+    response::list(
+        text,
+        revision,
+        Listing::List,
+        attributes,
+        Some(SEPARATOR),
+        name,
+        item,
+    );
     // RFC 5819 §2: for mailboxes that match and fit.
     if let Some(mailbox) = row.mailbox.as_ref().filter(|_| row.fits)
         && !asked.returns.status.is_empty()
     {
-        status::tell(mailbox, &asked.returns.status, text);
+        status::tell(mailbox, &asked.returns.status, revision, text);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Begun, Named, UnfitUse, once};
 use crate::imap::response::{self, Code, Condition};
 use crate::imap::session::run::{Completion, Cx, Then};
-use crate::store::{AccountId, Answer, BadName, MailboxName, Request, SpecialUse};
+use crate::store::{AccountId, Answer, MailboxName, Request, SpecialUse};
 
 fn account(cx: &Cx<'_>) -> Result<AccountId, Completion> {
     cx.phase
@@ -12,13 +12,13 @@ fn account(cx: &Cx<'_>) -> Result<AccountId, Completion> {
         .ok_or_else(Completion::confused)
 }
 
-fn named(name: Named) -> Result<MailboxName, Completion> {
-    name.map_err(|why: BadName| Completion::bad_name(why))
+fn named(name: &Named, cx: &Cx<'_>) -> Result<MailboxName, Completion> {
+    name.name(cx.revision).map_err(Completion::bad_name)
 }
 
 /// CREATE (RFC 6154 §3 with USE).
 pub(super) fn create(
-    name: Named,
+    name: &Named,
     special_use: Result<Option<SpecialUse>, UnfitUse>,
     cx: &mut Cx<'_>,
 ) -> Result<Begun, Completion> {
@@ -27,15 +27,15 @@ pub(super) fn create(
     })?;
     let request = Request::Create {
         account: account(cx)?,
-        name: named(name)?,
+        name: named(name, cx)?,
         special_use,
     };
     Ok(once::done(cx, request, "CREATE completed"))
 }
 
 /// DELETE. Where it is the selected mailbox, that is selected no longer.
-pub(super) fn delete(name: Named, cx: &mut Cx<'_>) -> Result<Begun, Completion> {
-    let name = named(name)?;
+pub(super) fn delete(name: &Named, cx: &mut Cx<'_>) -> Result<Begun, Completion> {
+    let name = named(name, cx)?;
     let request = Request::Delete {
         account: account(cx)?,
         name: name.clone(),
@@ -60,8 +60,8 @@ pub(super) fn delete(name: Named, cx: &mut Cx<'_>) -> Result<Begun, Completion> 
 }
 
 /// RENAME. A mailbox stays selected under its new name; INBOX stays INBOX.
-pub(super) fn rename(from: Named, to: Named, cx: &mut Cx<'_>) -> Result<Begun, Completion> {
-    let (from, to) = (named(from)?, named(to)?);
+pub(super) fn rename(from: &Named, to: &Named, cx: &mut Cx<'_>) -> Result<Begun, Completion> {
+    let (from, to) = (named(from, cx)?, named(to, cx)?);
     let request = Request::Rename {
         account: account(cx)?,
         from: from.clone(),
@@ -89,13 +89,13 @@ pub(super) fn rename(from: Named, to: Named, cx: &mut Cx<'_>) -> Result<Begun, C
 
 /// SUBSCRIBE, or UNSUBSCRIBE.
 pub(super) fn subscribe(
-    name: Named,
+    name: &Named,
     subscribed: bool,
     cx: &mut Cx<'_>,
 ) -> Result<Begun, Completion> {
     let request = Request::Subscribe {
         account: account(cx)?,
-        name: named(name)?,
+        name: named(name, cx)?,
         subscribed,
     };
     let text = if subscribed {
