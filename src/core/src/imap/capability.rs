@@ -35,7 +35,7 @@ const fn always(capability: &'static str, rfc: &'static str) -> Extension {
 }
 
 /// Every extension. A row is here only when all of it works.
-pub static EXTENSIONS: [Extension; 16] = [
+pub static EXTENSIONS: [Extension; 19] = [
     always("IMAP4rev1", "RFC 3501"),
     Extension {
         capability: "STARTTLS",
@@ -61,6 +61,9 @@ pub static EXTENSIONS: [Extension; 16] = [
     always("UNSELECT", "RFC 3691"),
     always("UIDPLUS", "RFC 4315"),
     always("MOVE", "RFC 6851"),
+    always("ESEARCH", "RFC 4731"),
+    always("SEARCHRES", "RFC 5182"),
+    always("WITHIN", "RFC 5032"),
     always("SPECIAL-USE", "RFC 6154"),
     always("CREATE-SPECIAL-USE", "RFC 6154"),
     always("STATUS=SIZE", "RFC 8438"),

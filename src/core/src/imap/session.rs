@@ -390,7 +390,10 @@ impl Session {
             return;
         }
         let command: Command = tagged.command;
-        self.begin(now, tagged.tag, verb, out, |cx| command::begin(command, cx));
+        let tag = tagged.tag.clone();
+        self.begin(now, tagged.tag, verb, out, |cx| {
+            command::begin(command, tag, cx)
+        });
     }
 
     fn begin(
@@ -403,6 +406,7 @@ impl Session {
     ) {
         let mut cx = cx(
             &self.config,
+            now,
             &mut self.phase,
             &mut self.wire,
             &mut self.tickets,
@@ -452,6 +456,7 @@ impl Session {
         };
         let mut cx = cx(
             &self.config,
+            now,
             &mut self.phase,
             &mut self.wire,
             &mut self.tickets,
@@ -731,6 +736,7 @@ fn note(name: &'static str, outcome: &'static str) -> Output {
 
 const fn cx<'a>(
     config: &'a Config,
+    now: Timestamp,
     phase: &'a mut Phase,
     wire: &'a mut Wire,
     tickets: &'a mut Tickets,
@@ -738,6 +744,7 @@ const fn cx<'a>(
 ) -> Cx<'a> {
     Cx {
         config,
+        now,
         phase,
         wire,
         tickets,

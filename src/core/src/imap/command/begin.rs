@@ -1,5 +1,7 @@
 //! From a command to its run.
 
+use bytes::Bytes;
+
 use super::{Command, Numbers, SequenceSet};
 use super::{
     copy, expunge, fetch, idle, list, login, mailbox, misc, search, select, status, store,
@@ -23,7 +25,7 @@ impl From<Result<Self, Completion>> for Begun {
 }
 
 /// Begins a command that is legal in this phase.
-pub(crate) fn begin(command: Command, cx: &mut Cx<'_>) -> Begun {
+pub(crate) fn begin(command: Command, tag: Bytes, cx: &mut Cx<'_>) -> Begun {
     let ok = |text| Begun::Done(Completion::ok(text));
     match command {
         Command::Capability => misc::capability(cx),
@@ -53,7 +55,7 @@ pub(crate) fn begin(command: Command, cx: &mut Cx<'_>) -> Begun {
         Command::Close => expunge::close(cx),
         Command::Unselect => Begun::Done(Completion::ok("UNSELECT completed").then(Then::Unselect)),
         Command::Expunge(set) => expunge::begin(set.as_ref(), cx),
-        Command::Search(search) => search::begin(&search, cx),
+        Command::Search(search) => search::begin(&search, tag, cx),
         Command::Fetch(fetch) => fetch::begin(&fetch, cx),
         Command::Store(store) => store::begin(store, cx),
         Command::Copy(copy) => copy::begin(copy, false, cx),

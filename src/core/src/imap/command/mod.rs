@@ -41,10 +41,14 @@ pub type Named = Result<MailboxName, crate::store::BadName>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnfitUse;
 
-/// Numbers as the client wrote them (RFC 9051 `sequence-set`): `None` is `*`. At most
-/// [`crate::limits::SEQUENCE_RANGES_MAX`] ranges. Whether they are sequence numbers or UIDs is for the command to say.
+/// Messages as the client names them (RFC 9051 `sequence-set`). Whether numbers are sequence numbers or UIDs is for the command to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SequenceSet(pub Vec<(Option<u32>, Option<u32>)>);
+pub enum SequenceSet {
+    /// Numbers; `None` is `*`. At most [`crate::limits::SEQUENCE_RANGES_MAX`] ranges.
+    Ranges(Vec<(Option<u32>, Option<u32>)>),
+    /// `$`: what the last SEARCH with SAVE found (RFC 5182). The same messages, whichever numbers the command speaks of.
+    Saved,
+}
 
 /// One command.
 #[derive(Clone, Debug, PartialEq)]
@@ -246,10 +250,27 @@ pub struct Copy {
 pub struct Search {
     /// What the answer's numbers mean.
     pub numbers: Numbers,
+    /// RETURN when given (RFC 4731): the reply is an ESEARCH response with these.
+    pub returns: Option<SearchReturns>,
     /// CHARSET when given, upper case. The session refuses all but US-ASCII and UTF-8.
     pub charset: Option<String>,
     /// All must hold. At most [`crate::limits::SEARCH_KEYS_MAX`] keys in all, nested at most [`crate::limits::NESTING_MAX`] deep.
     pub keys: Vec<SearchKey>,
+}
+
+/// What SEARCH is to return (RFC 9051 §6.4.4). With none of them, and with `RETURN ()`, it is ALL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SearchReturns {
+    /// MIN
+    pub min: bool,
+    /// MAX
+    pub max: bool,
+    /// COUNT
+    pub count: bool,
+    /// ALL
+    pub all: bool,
+    /// SAVE (RFC 5182): not to be told, but to be kept for `$`.
+    pub save: bool,
 }
 
 /// A calendar date as IMAP writes it (`1-Feb-1994`), without zone.
@@ -298,6 +319,10 @@ pub enum SearchKey {
     SentOn(Date),
     /// SENTSINCE
     SentSince(Date),
+    /// OLDER (RFC 5032): seconds.
+    Older(u32),
+    /// YOUNGER
+    Younger(u32),
     /// LARGER
     Larger(u64),
     /// SMALLER

@@ -8,8 +8,8 @@ use proptest::sample::select;
 use super::{append_prefix, command};
 use crate::imap::civil::{self, MONTHS};
 use crate::imap::command::{
-    Append, Command, Copy, Date, Fetch, FetchItem, Named, Numbers, Search, SearchKey, SequenceSet,
-    StatusItem, Store, UnfitUse,
+    Append, Command, Copy, Date, Fetch, FetchItem, Named, Numbers, Search, SearchKey,
+    SearchReturns, SequenceSet, StatusItem, Store, UnfitUse,
 };
 use crate::imap::{mutf7, response};
 use crate::mail::{Section, SectionText};
@@ -131,10 +131,11 @@ fn sequence_set() -> impl Strategy<Value = Both<SequenceSet>> {
         true => (show(a), (a, a)),
         false => (format!("{}:{}", show(a), show(b)), (a, b)),
     });
-    vec(range, 1..5).prop_map(|ranges| {
+    let ranges = vec(range, 1..5).prop_map(|ranges| {
         let (texts, ranges): (Vec<_>, Vec<_>) = ranges.into_iter().unzip();
-        both(texts.join(","), SequenceSet(ranges))
-    })
+        both(texts.join(","), SequenceSet::Ranges(ranges))
+    });
+    prop_oneof![4 => ranges, 1 => Just(both("$", SequenceSet::Saved))]
 }
 
 fn numbers() -> impl Strategy<Value = Both<Numbers>> {
@@ -212,6 +213,11 @@ fn search_key() -> impl Strategy<Value = Both<SearchKey>> {
         of("SENTON", date(), Key::SentOn),
         of("BEFORE", date(), Key::Before),
         of("LARGER", number(), Key::Larger),
+        of(
+            "YOUNGER",
+            (1..=u32::MAX).prop_map(|n| both(n.to_string(), n)),
+            Key::Younger
+        ),
         of("UID", sequence_set(), Key::Uid),
         sequence_set().prop_map(|(text, set)| both(text, Key::Sequence(set))),
         (any_case("HEADER"), astring(), text()).prop_map(
@@ -238,6 +244,32 @@ fn search_key() -> impl Strategy<Value = Both<SearchKey>> {
             }),
         ]
     })
+}
+
+/// With the space after it.
+fn returns() -> impl Strategy<Value = Both<Option<SearchReturns>>> {
+    let all = any::<[bool; 5]>().prop_flat_map(|[min, max, count, all, save]| {
+        let names = [
+            ("MIN", min),
+            ("MAX", max),
+            ("COUNT", count),
+            ("ALL", all),
+            ("SAVE", save),
+        ];
+        let names = names.into_iter().filter(|(_, named)| *named);
+        let names: Vec<_> = names.map(|(name, _)| name).collect();
+        let returns = SearchReturns {
+            min,
+            max,
+            count,
+            all,
+            save,
+        };
+        Just(names)
+            .prop_shuffle()
+            .prop_map(move |names| both(format!("RETURN ({}) ", names.join(" ")), Some(returns)))
+    });
+    prop_oneof![Just(both("", None)), all]
 }
 
 fn section() -> impl Strategy<Value = Both<Section>> {
@@ -474,18 +506,20 @@ fn message_commands() -> impl Strategy<Value = Both<Command>> {
     );
     let expunge = sequence_set()
         .prop_map(|(text, set)| both(put("UID EXPUNGE {}", &[&text]), Command::Expunge(Some(set))));
-    let search = (numbers(), any::<bool>(), vec(search_key(), 1..4)).prop_map(
-        |((uid, numbers), charset, keys)| {
+    let search = (numbers(), returns(), any::<bool>(), vec(search_key(), 1..4)).prop_map(
+        |((uid, numbers), (options, returns), charset, keys)| {
             let (texts, keys): (Vec<_>, Vec<_>) = keys.into_iter().unzip();
             let (said, charset) = match charset {
                 true => ("CHARSET utf-8 ", Some("UTF-8".to_owned())),
                 false => ("", None),
             };
-            let text = put("{}SEARCH {}{}", &[&uid, said.as_bytes(), &join(&texts)]);
+            let pieces = [&uid[..], &options, said.as_bytes(), &join(&texts)];
+            let text = put("{}SEARCH {}{}{}", &pieces);
             both(
                 text,
                 Command::Search(Search {
                     numbers,
+                    returns,
                     charset,
                     keys,
                 }),

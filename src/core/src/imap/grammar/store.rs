@@ -84,7 +84,7 @@ mod tests {
     use crate::store::{Flags, Keyword, MailboxName, SystemFlags};
 
     fn one() -> SequenceSet {
-        SequenceSet(vec![(Some(1), Some(1))])
+        SequenceSet::Ranges(vec![(Some(1), Some(1))])
     }
 
     #[test]

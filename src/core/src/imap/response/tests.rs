@@ -109,10 +109,9 @@ fn untagged_lines_are_as_in_the_rfc() {
     assert_eq!(written(|out| recent(out, 0)), "* 0 RECENT\r\n");
     assert_eq!(written(|out| expunge(out, 44)), "* 44 EXPUNGE\r\n");
     assert_eq!(
-        written(|out| search(out, [2, 84, 882])),
-        "* SEARCH 2 84 882\r\n"
+        written(|out| esearch(out, b"a]1", true)),
+        "* ESEARCH (TAG \"a]1\") UID"
     );
-    assert_eq!(written(|out| search(out, [])), "* SEARCH\r\n");
     assert_eq!(written(|out| id(out, &[])), "* ID NIL\r\n");
     assert_eq!(
         written(|out| id(out, &[("name", Some("DBMail")), ("os", None)])),
