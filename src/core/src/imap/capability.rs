@@ -35,7 +35,7 @@ const fn always(capability: &'static str, rfc: &'static str) -> Extension {
 }
 
 /// Every extension. A row is here only when all of it works.
-pub static EXTENSIONS: [Extension; 19] = [
+pub static EXTENSIONS: [Extension; 21] = [
     always("IMAP4rev1", "RFC 3501"),
     Extension {
         capability: "STARTTLS",
@@ -64,6 +64,8 @@ pub static EXTENSIONS: [Extension; 19] = [
     always("ESEARCH", "RFC 4731"),
     always("SEARCHRES", "RFC 5182"),
     always("WITHIN", "RFC 5032"),
+    always("LIST-EXTENDED", "RFC 5258"),
+    always("LIST-STATUS", "RFC 5819"),
     always("SPECIAL-USE", "RFC 6154"),
     always("CREATE-SPECIAL-USE", "RFC 6154"),
     always("STATUS=SIZE", "RFC 8438"),

@@ -53,10 +53,13 @@ impl ListPattern {
         self.matches_where(name).whole
     }
 
-    /// Whether some higher level of the name matches, and the highest length (in octets) at which that is so, below the whole name. LSUB
-    /// with `%` lists a parent of a subscribed mailbox so (RFC 3501 §6.3.9).
+    /// The level above a name that matches, the lowest one if several do. With `%` in the pattern LSUB lists it for a subscribed
+    /// mailbox (RFC 3501 §6.3.9); without, there is none.
     #[must_use]
     pub fn matching_parent<'n>(&self, name: &'n str) -> Option<&'n str> {
+        if !self.tokens.contains(&Token::Percent) {
+            return None;
+        }
         name.get(..self.matches_where(name).parent?)
     }
 
@@ -204,11 +207,12 @@ mod tests {
         let parent = |pattern, name| ListPattern::new("", pattern).matching_parent(name);
         assert_eq!(parent("%", "foo/bar/baz"), Some("foo"));
         assert_eq!(parent("foo/%", "foo/bar/baz"), Some("foo/bar"));
-        assert_eq!(parent("*", "foo/bar/baz"), Some("foo/bar"));
+        assert_eq!(parent("%/ba%", "foo/bar/baz"), Some("foo/bar"));
+        assert_eq!(parent("*", "foo/bar/baz"), None, "there is no %");
         assert_eq!(parent("%", "foo"), None);
-        assert_eq!(parent("foo", "foo/bar"), Some("foo"));
-        assert_eq!(parent("bar", "foo/bar"), None);
-        assert_eq!(parent("inbox", "INBOX/a"), Some("INBOX"));
+        assert_eq!(parent("foo", "foo/bar"), None, "there is no %");
+        assert_eq!(parent("bar%", "foo/bar"), None);
+        assert_eq!(parent("inb%", "INBOX/a"), Some("INBOX"));
     }
 
     #[test]
@@ -229,6 +233,10 @@ mod tests {
             prop_assert_eq!(found, naive(&chars(&pattern), &chars(&name)));
             let parents = name.match_indices('/').map(|(at, _)| &name[..at]);
             let parent = parents.rev().find(|parent| naive(&chars(&pattern), &chars(parent)));
+            // A run of wildcards with `*` among them is a `*`.
+            let percent = pattern.split(|c| !matches!(c, '%' | '*'));
+            let percent = percent.into_iter().any(|run| run.contains('%') && !run.contains('*'));
+            let parent = parent.filter(|_| percent);
             prop_assert_eq!(ListPattern::new("", &pattern).matching_parent(&name), parent);
         }
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Command, Numbers, SequenceSet};
 use super::{
-    copy, expunge, fetch, idle, list, login, mailbox, misc, search, select, status, store,
+    copy, expunge, fetch, idle, list, login, lsub, mailbox, misc, search, select, status, store,
 };
 use crate::imap::session::run::{Completion, Cx, Run, Then};
 use crate::imap::view::View;
@@ -45,8 +45,8 @@ pub(crate) fn begin(command: Command, tag: Bytes, cx: &mut Cx<'_>) -> Begun {
         Command::Rename(from, to) => mailbox::rename(from, to, cx).into(),
         Command::Subscribe(name) => mailbox::subscribe(name, true, cx).into(),
         Command::Unsubscribe(name) => mailbox::subscribe(name, false, cx).into(),
-        Command::List { reference, pattern } => list::list(&reference, &pattern, cx),
-        Command::Lsub { reference, pattern } => list::lsub(&reference, &pattern, cx),
+        Command::List(list) => list::list(list, cx),
+        Command::Lsub { reference, pattern } => lsub::lsub(&reference, &pattern, cx),
         Command::Namespace => list::namespace(cx),
         Command::Status(name, items) => status::begin(name, items, cx),
         // An APPEND begins when its literal is announced: here its literal was no literal.

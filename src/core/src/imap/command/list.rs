@@ -1,29 +1,19 @@
-//! LIST (RFC 3501 §6.3.8, RFC 3348, RFC 6154), LSUB (RFC 3501 §6.3.9) and NAMESPACE (RFC 2342).
+//! LIST (RFC 3501 §6.3.8, RFC 9051 §6.3.9, RFC 5258, RFC 5819, RFC 6154) and NAMESPACE (RFC 2342).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::Begun;
-use super::once::Lines;
+use super::once::{self, Lines};
+use super::{Begun, List, ListReturns, ListSelect, status};
 use crate::imap::list_pattern::ListPattern;
-use crate::imap::response::{self, Listing};
-use crate::imap::session::run::{Completion, Cx, Run, Step};
-use crate::store::{Answer, Mailbox, MailboxName, Reply, Request, SEPARATOR, SpecialUse};
-
-/// What a LIST or LSUB response says.
-#[derive(Clone, Debug, PartialEq)]
-struct Row {
-    word: Listing,
-    name: String,
-    /// There is no such mailbox: only others below it.
-    absent: bool,
-    /// `\HasChildren`; LSUB does not say.
-    children: Option<bool>,
-    special_use: Option<SpecialUse>,
-}
+use crate::imap::mutf7;
+use crate::imap::response::{self, ListItem, Listing};
+use crate::imap::session::run::{Completion, Cx};
+use crate::store::{Mailbox, MailboxName, SEPARATOR, SpecialUse};
 
 /// LIST
-pub(super) fn list(reference: &str, pattern: &str, cx: &mut Cx<'_>) -> Begun {
-    if pattern.is_empty() {
+pub(super) fn list(list: List, cx: &mut Cx<'_>) -> Begun {
+    if !list.extended && list.patterns.iter().all(String::is_empty) {
         // RFC 3501 §6.3.8: the separator and the root name. All names are under one root.
         response::list(
             cx.text(),
@@ -31,15 +21,16 @@ pub(super) fn list(reference: &str, pattern: &str, cx: &mut Cx<'_>) -> Begun {
             ["\\Noselect"],
             Some(SEPARATOR),
             "",
+            None,
         );
         return Begun::Done(Completion::ok("LIST completed"));
     }
-    ask(reference, pattern, false, cx)
-}
-
-/// LSUB
-pub(super) fn lsub(reference: &str, pattern: &str, cx: &mut Cx<'_>) -> Begun {
-    ask(reference, pattern, true, cx)
+    once::mailboxes(cx, move |mailboxes, others| {
+        let asked = Arc::new(Asked::new(&list));
+        let rows = asked.rows(mailboxes, &others);
+        let rows = rows.into_iter().map(|row| (row, Arc::clone(&asked)));
+        Lines::new(rows.collect(), write, "LIST completed")
+    })
 }
 
 /// NAMESPACE
@@ -48,133 +39,152 @@ pub(super) fn namespace(cx: &mut Cx<'_>) -> Begun {
     Begun::Done(Completion::ok("NAMESPACE completed"))
 }
 
-fn ask(reference: &str, pattern: &str, subscribed: bool, cx: &mut Cx<'_>) -> Begun {
-    let Some(user) = cx.phase.user() else {
-        return Begun::Done(Completion::confused());
-    };
-    let request = Request::Mailboxes {
-        account: user.account,
-    };
-    cx.ask(request);
-    let pattern = ListPattern::new(reference, pattern);
-    Begun::Running(Box::new(Lister {
-        pattern,
-        subscribed,
-        lines: None,
-    }))
+/// What a LIST asks for.
+#[derive(Debug)]
+struct Asked {
+    patterns: Vec<ListPattern>,
+    select: ListSelect,
+    returns: ListReturns,
+    extended: bool,
 }
 
-struct Lister {
-    pattern: ListPattern,
-    /// LSUB.
+/// What a LIST response says.
+#[derive(Debug)]
+struct Row {
+    name: MailboxName,
+    /// `None`: there is no such mailbox.
+    mailbox: Option<Mailbox>,
     subscribed: bool,
-    lines: Option<Lines<Row>>,
+    /// There are mailboxes below it.
+    children: bool,
+    /// It fits the selection options itself.
+    fits: bool,
+    /// Something below it does, and is to be told of (RFC 5258 §3.5).
+    child_fits: bool,
 }
 
-impl Run for Lister {
-    fn answer(&mut self, reply: Reply, cx: &mut Cx<'_>) -> Step {
-        let (mailboxes, others) = match reply {
-            Ok(Answer::Mailboxes(mailboxes, others)) => (mailboxes, others),
-            Ok(_) => return Completion::confused().into(),
-            Err(refusal) => return Completion::refused(&refusal).into(),
-        };
-        let (rows, text) = if self.subscribed {
-            (
-                subscribed_rows(&mailboxes, &others, &self.pattern),
-                "LSUB completed",
-            )
-        } else {
-            (rows(&mailboxes, &self.pattern), "LIST completed")
-        };
-        self.lines.insert(Lines::new(rows, write, text)).tell(cx)
-    }
-    fn go_on(&mut self, cx: &mut Cx<'_>) -> Step {
-        match &mut self.lines {
-            Some(lines) => lines.tell(cx),
-            None => Step::Wait,
+impl Asked {
+    fn new(list: &List) -> Self {
+        let reference = mutf7::pattern(&list.reference);
+        let patterns = list.patterns.iter().filter(|pattern| !pattern.is_empty());
+        Self {
+            patterns: patterns
+                .map(|pattern| ListPattern::new(&reference, &mutf7::pattern(pattern)))
+                .collect(),
+            select: list.select,
+            returns: list.returns.clone(),
+            extended: list.extended,
         }
     }
-}
 
-fn write(row: &Row, text: &mut Vec<u8>) {
-    let mut attributes: Vec<&str> = Vec::new();
-    if row.absent {
-        attributes.push("\\Noselect");
+    fn matches(&self, name: &MailboxName) -> bool {
+        let mut patterns = self.patterns.iter();
+        patterns.any(|pattern| pattern.matches(name.as_str()))
     }
-    match row.children {
-        Some(true) => attributes.push("\\HasChildren"),
-        Some(false) => attributes.push("\\HasNoChildren"),
-        None => {}
-    }
-    let attribute = |usage| {
-        SpecialUse::ALL
-            .iter()
-            .find(|(u, ..)| *u == usage)
-            .map(|(_, name, ..)| *name)
-    };
-    attributes.extend(row.special_use.and_then(attribute));
-    response::list(text, row.word, attributes, Some(SEPARATOR), &row.name);
-}
 
-/// The mailboxes that match; and the names above mailboxes that are none themselves, should there be any.
-fn rows(mailboxes: &[Mailbox], pattern: &ListPattern) -> Vec<Row> {
-    let parents: BTreeSet<MailboxName> = mailboxes
-        .iter()
-        .flat_map(|mailbox| above(&mailbox.name))
-        .collect();
-    let there: BTreeMap<&MailboxName, &Mailbox> = mailboxes
-        .iter()
-        .map(|mailbox| (&mailbox.name, mailbox))
-        .collect();
-    let mut all: BTreeSet<&MailboxName> = there.keys().copied().collect();
-    all.extend(&parents);
-    all.into_iter()
-        .filter(|name| pattern.matches(name.as_str()))
-        .map(|name| {
-            let mailbox = there.get(name);
-            Row {
-                word: Listing::List,
-                name: name.to_string(),
-                absent: mailbox.is_none(),
-                children: Some(parents.contains(name)),
-                special_use: mailbox.and_then(|mailbox| mailbox.special_use),
+    /// Whether a name fits the selection options, all of them; without any, every mailbox does.
+    fn fits(&self, mailbox: Option<&Mailbox>, subscribed: bool) -> bool {
+        let special = mailbox.is_some_and(|mailbox| mailbox.special_use.is_some());
+        (subscribed || !self.select.subscribed)
+            && (special || !self.select.special_use)
+            && (mailbox.is_some() || self.select.subscribed)
+    }
+
+    /// The names that match and fit; with RECURSIVEMATCH also those that match and have below them what fits and does not match. Should a
+    /// mailbox have no mailbox above it, LIST without options tells of the name there.
+    fn rows(&self, mailboxes: Vec<Mailbox>, others: &[MailboxName]) -> Vec<Row> {
+        let mut parents = BTreeSet::new();
+        for mailbox in &mailboxes {
+            parents.extend(above(&mailbox.name));
+        }
+        let mut all: BTreeMap<MailboxName, (Option<Mailbox>, bool)> = BTreeMap::new();
+        for name in others {
+            all.insert(name.clone(), (None, true));
+        }
+        for mailbox in mailboxes {
+            let subscribed = mailbox.subscribed;
+            all.insert(mailbox.name.clone(), (Some(mailbox), subscribed));
+        }
+        // Names above those that fit, and whether one of those is told of by nothing else.
+        let mut above_fitting: BTreeMap<MailboxName, bool> = BTreeMap::new();
+        if self.select.recursive_match {
+            for (name, (mailbox, subscribed)) in &all {
+                if self.fits(mailbox.as_ref(), *subscribed) {
+                    let hidden = !self.matches(name);
+                    for parent in above(name) {
+                        *above_fitting.entry(parent).or_default() |= hidden;
+                    }
+                }
             }
+        }
+        for name in parents.iter().chain(above_fitting.keys()) {
+            all.entry(name.clone()).or_insert((None, false));
+        }
+        let selects = self.select.subscribed || self.select.special_use;
+        let rows = all.into_iter().filter(|(name, _)| self.matches(name));
+        rows.filter_map(|(name, (mailbox, subscribed))| {
+            let children = parents.contains(&name);
+            let bare = mailbox.is_none() && children && !selects;
+            let fits = self.fits(mailbox.as_ref(), subscribed) || bare;
+            let below = above_fitting.get(&name).copied();
+            let child_fits = if fits {
+                below.is_some()
+            } else {
+                below == Some(true)
+            };
+            (fits || child_fits).then_some(Row {
+                name,
+                mailbox,
+                subscribed,
+                children,
+                fits,
+                child_fits,
+            })
         })
         .collect()
+    }
+
+    /// The selection options that CHILDINFO names.
+    fn options(&self) -> Vec<&'static str> {
+        let options = [
+            (self.select.subscribed, "SUBSCRIBED"),
+            (self.select.special_use, "SPECIAL-USE"),
+        ];
+        let options = options.into_iter().filter(|(named, _)| *named);
+        options.map(|(_, name)| name).collect()
+    }
 }
 
-/// The subscribed names that match. RFC 3501 §6.3.9: where `%` stops above a subscribed name, the name there is listed as `\Noselect`, unless it
-/// is subscribed itself.
-fn subscribed_rows(
-    mailboxes: &[Mailbox],
-    others: &[MailboxName],
-    pattern: &ListPattern,
-) -> Vec<Row> {
-    let names: BTreeSet<&MailboxName> = mailboxes
-        .iter()
-        .filter(|mailbox| mailbox.subscribed)
-        .map(|mailbox| &mailbox.name)
-        .chain(others)
-        .collect();
-    let mut shown: BTreeMap<&str, bool> = BTreeMap::new();
-    for name in &names {
-        let name = name.as_str();
-        if pattern.matches(name) {
-            shown.insert(name, false);
-        } else if let Some(parent) = pattern.matching_parent(name) {
-            shown.entry(parent).or_insert(true);
-        }
+fn write((row, asked): &(Row, Arc<Asked>), text: &mut Vec<u8>) {
+    let mut attributes: Vec<&str> = Vec::new();
+    if row.mailbox.is_none() {
+        // \NonExistent says the same and more, to clients that know it.
+        attributes.push(if asked.extended {
+            "\\NonExistent"
+        } else {
+            "\\Noselect"
+        });
     }
-    shown
-        .into_iter()
-        .map(|(name, absent)| Row {
-            word: Listing::Lsub,
-            name: name.to_owned(),
-            absent,
-            children: None,
-            special_use: None,
-        })
-        .collect()
+    if row.subscribed && (asked.returns.subscribed || asked.select.subscribed) {
+        attributes.push("\\Subscribed");
+    }
+    attributes.push(if row.children {
+        "\\HasChildren"
+    } else {
+        "\\HasNoChildren"
+    });
+    let special_use = row.mailbox.as_ref().and_then(|mailbox| mailbox.special_use);
+    attributes.extend(special_use.map(SpecialUse::attribute));
+    let options = asked.options();
+    let item = row.child_fits.then_some(ListItem::ChildInfo(&options));
+    let name = row.name.as_str();
+    response::list(text, Listing::List, attributes, Some(SEPARATOR), name, item);
+    // RFC 5819 §2: for mailboxes that match and fit.
+    if let Some(mailbox) = row.mailbox.as_ref().filter(|_| row.fits)
+        && !asked.returns.status.is_empty()
+    {
+        status::tell(mailbox, &asked.returns.status, text);
+    }
 }
 
 /// The names above a name.

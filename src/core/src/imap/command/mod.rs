@@ -8,6 +8,7 @@ mod fetch;
 mod idle;
 mod list;
 mod login;
+mod lsub;
 mod mailbox;
 mod misc;
 mod once;
@@ -91,16 +92,11 @@ pub enum Command {
     Subscribe(Named),
     /// UNSUBSCRIBE
     Unsubscribe(Named),
-    /// LIST reference pattern. Both decoded to UTF-8 from modified UTF-7.
-    List {
-        /// What patterns are relative to.
-        reference: String,
-        /// With `%` and `*`.
-        pattern: String,
-    },
+    /// LIST
+    List(List),
     /// LSUB
     Lsub {
-        /// What patterns are relative to.
+        /// What patterns are relative to, as written.
         reference: String,
         /// With `%` and `*`.
         pattern: String,
@@ -131,6 +127,41 @@ pub enum Command {
     Copy(Copy),
     /// MOVE and UID MOVE.
     Move(Copy),
+}
+
+/// LIST (RFC 9051 §6.3.9). Reference and patterns are as they were written, in UTF-8.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct List {
+    /// Which names.
+    pub select: ListSelect,
+    /// What patterns are relative to.
+    pub reference: String,
+    /// With `%` and `*`: at least one, at most [`crate::limits::LIST_PATTERNS_MAX`].
+    pub patterns: Vec<String>,
+    /// What is told beside each name.
+    pub returns: ListReturns,
+    /// It has options of either kind or a list of patterns.
+    pub extended: bool,
+}
+
+/// What names LIST is to select. REMOTE says nothing here: no mailbox is elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListSelect {
+    /// SUBSCRIBED
+    pub subscribed: bool,
+    /// SPECIAL-USE (RFC 6154)
+    pub special_use: bool,
+    /// RECURSIVEMATCH: only with one of the others.
+    pub recursive_match: bool,
+}
+
+/// What LIST is to tell. CHILDREN and SPECIAL-USE say nothing here: both are told in any case.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ListReturns {
+    /// SUBSCRIBED
+    pub subscribed: bool,
+    /// STATUS (RFC 5819); empty without it.
+    pub status: Vec<StatusItem>,
 }
 
 /// Whether a command speaks of sequence numbers or of UIDs.

@@ -20,13 +20,18 @@ pub(super) fn begin(name: Named, items: Vec<StatusItem>, cx: &mut Cx<'_>) -> Beg
     };
     once::once(cx, request, move |reply, cx| match reply {
         Ok(Answer::Status(mailbox)) => {
-            let told = items.iter().map(|item| (*item, value(&mailbox, *item)));
-            response::status_data(cx.text(), mailbox.name.as_str(), told);
+            tell(&mailbox, &items, cx.text());
             Completion::ok("STATUS completed")
         }
         Ok(_) => Completion::confused(),
         Err(refusal) => Completion::refused(&refusal),
     })
+}
+
+/// The STATUS response.
+pub(super) fn tell(mailbox: &Mailbox, items: &[StatusItem], text: &mut Vec<u8>) {
+    let told = items.iter().map(|item| (*item, value(mailbox, *item)));
+    response::status_data(text, mailbox.name.as_str(), told);
 }
 
 fn value(mailbox: &Mailbox, item: StatusItem) -> u64 {

@@ -8,8 +8,8 @@ use proptest::sample::select;
 use super::{append_prefix, command};
 use crate::imap::civil::{self, MONTHS};
 use crate::imap::command::{
-    Append, Command, Copy, Date, Fetch, FetchItem, Named, Numbers, Search, SearchKey,
-    SearchReturns, SequenceSet, StatusItem, Store, UnfitUse,
+    Append, Command, Copy, Date, Fetch, FetchItem, List, ListReturns, ListSelect, Named, Numbers,
+    Search, SearchKey, SearchReturns, SequenceSet, StatusItem, Store, UnfitUse,
 };
 use crate::imap::{mutf7, response};
 use crate::mail::{Section, SectionText};
@@ -370,6 +370,44 @@ fn simple_commands() -> impl Strategy<Value = Both<Command>> {
     .prop_flat_map(|(name, command)| any_case(name).prop_map(move |n| both(n, command.clone())))
 }
 
+/// With the space after it.
+fn list_select() -> impl Strategy<Value = Both<Option<ListSelect>>> {
+    let option = select(&["SUBSCRIBED", "REMOTE", "SPECIAL-USE", "RECURSIVEMATCH"][..]);
+    let options = vec(option, 0..5).prop_filter_map("RECURSIVEMATCH alone", |options| {
+        let select = ListSelect {
+            subscribed: options.contains(&"SUBSCRIBED"),
+            special_use: options.contains(&"SPECIAL-USE"),
+            recursive_match: options.contains(&"RECURSIVEMATCH"),
+        };
+        let text = format!("({}) ", options.join(" "));
+        let fits = !select.recursive_match || select.subscribed || select.special_use;
+        fits.then(|| both(text, Some(select)))
+    });
+    prop_oneof![Just(both("", None)), options]
+}
+
+/// With the space before it.
+fn list_returns() -> impl Strategy<Value = Both<Option<ListReturns>>> {
+    let option = select(
+        &[
+            "SUBSCRIBED",
+            "Children",
+            "SPECIAL-USE",
+            "STATUS (SIZE UIDNEXT)",
+        ][..],
+    );
+    let options = vec(option, 0..5).prop_map(|options| {
+        let status = match options.contains(&"STATUS (SIZE UIDNEXT)") {
+            true => vec![StatusItem::Size, StatusItem::UidNext],
+            false => Vec::new(),
+        };
+        let subscribed = options.contains(&"SUBSCRIBED");
+        let text = format!(" RETURN ({})", options.join(" "));
+        both(text, Some(ListReturns { subscribed, status }))
+    });
+    prop_oneof![Just(both("", None)), options]
+}
+
 fn mailbox_commands() -> impl Strategy<Value = Both<Command>> {
     type Made = fn(Named) -> Command;
     let one = select(
@@ -409,21 +447,37 @@ fn mailbox_commands() -> impl Strategy<Value = Both<Command>> {
             "[a-zA-Z%*/.\\]+-]{1,6}".prop_map(|pattern| both(pattern.clone(), pattern)),
         ]
     };
-    let list = (text(), pattern(), any::<bool>()).prop_map(|(reference, pattern, lsub)| {
-        let decoded = |text: String| mutf7::decode(&text).unwrap_or(text);
-        let (a, reference) = (reference.0, decoded(reference.1));
-        let (b, pattern) = (pattern.0, decoded(pattern.1));
-        match lsub {
-            true => both(
-                put("LSUB {} {}", &[&a, &b]),
-                Command::Lsub { reference, pattern },
-            ),
-            false => both(
-                put("LIST {} {}", &[&a, &b]),
-                Command::List { reference, pattern },
-            ),
-        }
+    let lsub = (text(), pattern()).prop_map(|((a, reference), (b, pattern))| {
+        both(
+            put("LSUB {} {}", &[&a, &b]),
+            Command::Lsub { reference, pattern },
+        )
     });
+    let patterns = vec(pattern(), 1..4).prop_flat_map(|patterns| {
+        let (texts, patterns): (Vec<_>, Vec<_>) = patterns.into_iter().unzip();
+        any::<bool>().prop_map(move |several| {
+            let several = several || texts.len() > 1;
+            let text = join(&texts);
+            let text = if several { put("({})", &[&text]) } else { text };
+            (text, patterns.clone(), several)
+        })
+    });
+    let list = (list_select(), text(), patterns, list_returns()).prop_map(
+        |((a, select), (b, reference), (c, patterns, several), (d, returns))| {
+            let extended = several || select.is_some() || returns.is_some();
+            let list = List {
+                select: select.unwrap_or_default(),
+                reference,
+                patterns,
+                returns: returns.unwrap_or_default(),
+                extended,
+            };
+            both(
+                put("LIST {}{} {}{}", &[&a, &b, &c, &d]),
+                Command::List(list),
+            )
+        },
+    );
     let status = (mailbox(), any::<bool>()).prop_map(|((text, name), more)| {
         use StatusItem::{Messages, Size, UidNext};
         let (items, list) = match more {
@@ -435,7 +489,7 @@ fn mailbox_commands() -> impl Strategy<Value = Both<Command>> {
             Command::Status(name, list),
         )
     });
-    prop_oneof![one, rename, create, list, status]
+    prop_oneof![one, rename, create, list, lsub, status]
 }
 
 fn message_commands() -> impl Strategy<Value = Both<Command>> {

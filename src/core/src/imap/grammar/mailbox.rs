@@ -1,6 +1,6 @@
-//! Mailboxes: names, patterns, and the commands that speak of nothing else.
+//! Mailboxes: names, and the commands that speak of nothing else.
 
-use super::string::{astring, atom, is_atom_char, string};
+use super::string::{astring, atom, is_atom_char};
 use super::{Parsed, byte, listed, listed_or_empty, run, sp, stop};
 use crate::imap::command::{Command, Named, UnfitUse};
 use crate::imap::mutf7;
@@ -31,36 +31,6 @@ fn named(written: &[u8]) -> Named {
         Some(name) => MailboxName::new(&name),
         None if mutf7::has_shift(written) => Err(BadName::Character),
         None => MailboxName::new(written),
-    }
-}
-
-/// A pattern as UTF-8. What is not legal modified UTF-7 stands for itself (and will match little).
-///
-/// ```abnf
-/// list-mailbox    = 1*list-char / string                                  ; RFC 3501
-/// list-char       = ATOM-CHAR / list-wildcards / resp-specials
-/// ```
-fn list_mailbox(input: &[u8]) -> Parsed<'_, String> {
-    let list_char = |b| is_atom_char(b) || matches!(b, b'%' | b'*' | b']');
-    match input.first() {
-        Some(b'"' | b'{') => {
-            let (rest, pattern) = string(input)?;
-            Ok((rest, pattern_text(&pattern, input)?))
-        }
-        _ => {
-            let (rest, pattern) = run(list_char, "a mailbox pattern", input)?;
-            Ok((rest, pattern_text(pattern, input)?))
-        }
-    }
-}
-
-fn pattern_text<'a>(
-    written: &[u8],
-    input: &'a [u8],
-) -> Result<String, nom::Err<super::Stopped<'a>>> {
-    match std::str::from_utf8(written) {
-        Ok(text) => Ok(mutf7::decode(text).unwrap_or_else(|| text.to_owned())),
-        Err(_) => stop(input, "a mailbox pattern in UTF-8").map(|(_, never)| never),
     }
 }
 
@@ -161,32 +131,6 @@ fn use_attr(input: &[u8]) -> Parsed<'_, Option<SpecialUse>> {
     let known = SpecialUse::ALL.iter();
     let mut known = known.filter(|(_, attr, ..)| attr.as_bytes().eq_ignore_ascii_case(written));
     Ok((rest, known.next().map(|(special_use, ..)| *special_use)))
-}
-
-/// `SP mailbox SP list-mailbox`
-fn reference_and_pattern(input: &[u8]) -> Parsed<'_, (String, String)> {
-    let (input, ()) = sp(input)?;
-    let (rest, reference) = astring(input)?;
-    let reference = pattern_text(&reference, input)?;
-    let (rest, ()) = sp(rest)?;
-    let (rest, pattern) = list_mailbox(rest)?;
-    Ok((rest, (reference, pattern)))
-}
-
-/// ```abnf
-/// list            = "LIST" SP mailbox SP list-mailbox                     ; RFC 3501
-/// ```
-pub(super) fn list(input: &[u8]) -> Parsed<'_, Command> {
-    let (rest, (reference, pattern)) = reference_and_pattern(input)?;
-    Ok((rest, Command::List { reference, pattern }))
-}
-
-/// ```abnf
-/// lsub            = "LSUB" SP mailbox SP list-mailbox                     ; RFC 3501
-/// ```
-pub(super) fn lsub(input: &[u8]) -> Parsed<'_, Command> {
-    let (rest, (reference, pattern)) = reference_and_pattern(input)?;
-    Ok((rest, Command::Lsub { reference, pattern }))
 }
 
 #[cfg(test)]
@@ -293,40 +237,6 @@ mod tests {
                 (b"CREATE a (USE (\\Sent)", Err(21)),
                 (b"CREATE a (USE (\\Sent) USE ())", Err(22)),
                 (b"CREATE a (SIZE (1))", Err(10)),
-            ],
-        );
-    }
-
-    #[test]
-    fn list_has_a_reference_and_a_pattern() {
-        let list = |reference: &str, pattern: &str| {
-            let (reference, pattern) = (reference.to_owned(), pattern.to_owned());
-            Ok(Command::List { reference, pattern })
-        };
-        known(
-            super::super::tests::arguments,
-            &[
-                (br#"LIST "" """#, list("", "")),
-                (br#"LIST "" *"#, list("", "*")),
-                (br#"LIST a/ %]b"#, list("a/", "%]b")),
-                (br#"LIST "" "a b/%""#, list("", "a b/%")),
-                (b"LIST \"\" {1}\r\n*", list("", "*")),
-                (br#"LIST &APw-/ &APw-%"#, list("ü/", "ü%")),
-                (br#"LIST "" &APw%"#, list("", "&APw%")),
-                ("LIST \"ü\" \"ü*\"".as_bytes(), list("ü", "ü*")),
-                (br#"LIST """#, Err(7)),
-                (br#"LIST "" "#, Err(8)),
-                (br#"LIST "" (a)"#, Err(8)),
-                (br#"LIST (SUBSCRIBED) "" a"#, Err(5)),
-                (b"LIST \"\" {1}\r\n\xff", Err(8)),
-                (b"LIST {1}\r\n\xff a", Err(5)),
-                (
-                    br#"LSUB "" %"#,
-                    Ok(Command::Lsub {
-                        reference: String::new(),
-                        pattern: "%".to_owned(),
-                    }),
-                ),
             ],
         );
     }

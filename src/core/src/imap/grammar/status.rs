@@ -14,8 +14,13 @@ pub(super) fn status(input: &[u8]) -> Parsed<'_, Command> {
     let (input, ()) = sp(input)?;
     let (input, name) = mailbox(input)?;
     let (input, ()) = sp(input)?;
-    let (input, items) = listed(status_att, ITEMS_MAX, input)?;
+    let (input, items) = status_atts(input)?;
     Ok((input, Command::Status(name, items)))
+}
+
+/// `"(" status-att *(SP status-att) ")"`
+pub(super) fn status_atts(input: &[u8]) -> Parsed<'_, Vec<StatusItem>> {
+    listed(status_att, ITEMS_MAX, input)
 }
 
 /// ```abnf

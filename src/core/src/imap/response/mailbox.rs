@@ -19,10 +19,19 @@ pub fn mailbox(out: &mut Vec<u8>, name: &str) {
     astring(out, mutf7::encode(name).as_bytes());
 }
 
+/// An extended item of a LIST response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListItem<'a> {
+    /// CHILDINFO: the selection options that something below fits.
+    ChildInfo(&'a [&'a str]),
+}
+
 /// `* LIST (\HasNoChildren) "/" name`. Attributes with their backslash; `separator` is none in a flat namespace.
 ///
 /// ```abnf
-/// mailbox-list    = "(" [mbx-list-flags] ")" SP (DQUOTE QUOTED-CHAR DQUOTE / nil) SP mailbox  ; RFC 3501
+/// mailbox-list    = "(" [mbx-list-flags] ")" SP (DQUOTE QUOTED-CHAR DQUOTE / nil) SP mailbox
+///                   [SP mbox-list-extended]                               ; RFC 5258
+/// mbox-list-extended = "(" [mbox-list-extended-item *(SP mbox-list-extended-item)] ")"
 /// ```
 pub fn list<'a>(
     out: &mut Vec<u8>,
@@ -30,6 +39,7 @@ pub fn list<'a>(
     attributes: impl IntoIterator<Item = &'a str>,
     separator: Option<char>,
     name: &str,
+    item: Option<ListItem<'_>>,
 ) {
     out.extend_from_slice(match listing {
         Listing::List => b"* LIST (",
@@ -45,6 +55,21 @@ pub fn list<'a>(
     delimiter(out, separator);
     out.push(b' ');
     mailbox(out, name);
+    match item {
+        None => {}
+        // childinfo-extended-item = "CHILDINFO" SP "(" list-select-base-opt-quoted
+        //                           *(SP list-select-base-opt-quoted) ")"       ; RFC 5258
+        Some(ListItem::ChildInfo(options)) => {
+            out.extend_from_slice(b" (\"CHILDINFO\" (");
+            for (index, option) in options.iter().enumerate() {
+                if index > 0 {
+                    out.push(b' ');
+                }
+                string(out, option.as_bytes());
+            }
+            out.extend_from_slice(b"))");
+        }
+    }
     out.extend_from_slice(b"\r\n");
 }
 

@@ -134,6 +134,7 @@ fn mailboxes_are_listed_in_modified_utf_7() {
                 attributes.iter().copied(),
                 separator,
                 name,
+                None,
             )
         })
     };
@@ -156,8 +157,13 @@ fn mailboxes_are_listed_in_modified_utf_7() {
         "* LIST () \"/\" \"a\\\"b\\\\c\"\r\n"
     );
     assert_eq!(line(&[], Some('/'), "[a]"), "* LIST () \"/\" \"[a]\"\r\n");
+    let below = ListItem::ChildInfo(&["SUBSCRIBED", "SPECIAL-USE"]);
     assert_eq!(
-        written(|out| list(out, Listing::Lsub, [], Some('/'), "a")),
+        written(|out| list(out, Listing::List, [], Some('/'), "a", Some(below))),
+        "* LIST () \"/\" a (\"CHILDINFO\" (\"SUBSCRIBED\" \"SPECIAL-USE\"))\r\n"
+    );
+    assert_eq!(
+        written(|out| list(out, Listing::Lsub, [], Some('/'), "a", None)),
         "* LSUB () \"/\" a\r\n"
     );
     assert_eq!(

@@ -3,6 +3,7 @@
 mod append;
 mod esearch;
 mod fetch;
+mod list;
 mod login;
 mod mailboxes;
 mod mirror;
