@@ -22,12 +22,9 @@ macro_rules! migrations {
     };
 }
 
-const SQLITE: &[Migration] =
-    migrations!("sqlite": 1 "0001_mail.sql", 2 "0002_views.sql", 3 "0003_gone.sql");
-const POSTGRES: &[Migration] =
-    migrations!("postgres": 1 "0001_mail.sql", 2 "0002_views.sql", 3 "0003_gone.sql");
-const MYSQL: &[Migration] =
-    migrations!("mysql": 1 "0001_mail.sql", 2 "0002_views.sql", 3 "0003_gone.sql");
+const SQLITE: &[Migration] = migrations!("sqlite": 1 "0001_mail.sql", 2 "0002_views.sql", 3 "0003_gone.sql", 4 "0004_tail.sql");
+const POSTGRES: &[Migration] = migrations!("postgres": 1 "0001_mail.sql", 2 "0002_views.sql", 3 "0003_gone.sql", 4 "0004_tail.sql");
+const MYSQL: &[Migration] = migrations!("mysql": 1 "0001_mail.sql", 2 "0002_views.sql", 3 "0003_gone.sql", 4 "0004_tail.sql");
 
 /// Newest version known.
 const NEWEST: i64 = SQLITE.len() as i64;

@@ -75,20 +75,20 @@ async fn a_schema_too_new_too_old_or_changed_is_refused_with_what_to_do() {
     world.store.close().await;
     execute(
         &world,
-        "INSERT INTO schema_version VALUES (4, '0004_x.sql', x'00', 1, 1)",
+        "INSERT INTO schema_version VALUES (5, '0005_x.sql', x'00', 1, 1)",
     );
     let refused = Store::open(world.settings.clone())
         .await
         .expect_err("too new");
-    assert_eq!(refused, OpenError::TooNew { have: 4, want: 3 });
+    assert_eq!(refused, OpenError::TooNew { have: 5, want: 4 });
     assert!(refused.to_string().contains("newer dbmail"));
     let refused = Store::migrate(&world.settings, false)
         .await
         .expect_err("too new");
-    assert_eq!(refused, OpenError::TooNew { have: 4, want: 3 });
+    assert_eq!(refused, OpenError::TooNew { have: 5, want: 4 });
     execute(
         &world,
-        "DELETE FROM schema_version WHERE version = 4; UPDATE schema_version SET digest = x'00'",
+        "DELETE FROM schema_version WHERE version = 5; UPDATE schema_version SET digest = x'00'",
     );
     let refused = Store::open(world.settings.clone())
         .await
