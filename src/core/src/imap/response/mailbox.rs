@@ -121,11 +121,7 @@ pub fn status_data(
 /// ```abnf
 /// namespace       = nil / "(" 1*namespace-descr ")"                       ; RFC 9051
 /// ```
-pub fn namespace(
-    out: &mut Vec<u8>,
-    revision: Revision,
-    kinds: [&[(&str, Option<char>)]; 3],
-) {
+pub fn namespace(out: &mut Vec<u8>, revision: Revision, kinds: [&[(&str, Option<char>)]; 3]) {
     out.extend_from_slice(b"* NAMESPACE");
     for kind in kinds {
         out.push(b' ');
