@@ -65,6 +65,15 @@ impl ListPattern {
 
     /// Walks the name once with the set of places in the pattern that may be next.
     fn matches_where(&self, name: &str) -> Matched {
+        let literals = self.tokens.iter();
+        let literals = literals.filter(|token| matches!(token, Token::Char(_)));
+        if literals.count() > name.len() {
+            // Each stands for itself: no name that is shorter matches. A pattern so costs no more than the square of the name's length.
+            return Matched {
+                whole: false,
+                parent: None,
+            };
+        }
         let size = self.tokens.len() + 1;
         let mut here = vec![false; size];
         let mut next = vec![false; size];

@@ -35,7 +35,7 @@ impl Revision {
         !self.is_rev2()
     }
 
-    /// SELECT tells the mailbox's name in a LIST response (app. E 10).
+    /// SELECT tells the mailbox's name in a LIST response (app. E 10), and so does CREATE of a name that is stored in another form: clients know OLDNAME.
     #[must_use]
     pub const fn lists_selected(self) -> bool {
         self.is_rev2()

@@ -1,6 +1,6 @@
 //! CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE (RFC 3501 §6.3.3 to §6.3.7).
 
-use super::{Begun, Named, UnfitUse, once};
+use super::{Begun, Named, UnfitUse, list, once};
 use crate::imap::response::{self, Code, Condition};
 use crate::imap::session::run::{Completion, Cx, Then};
 use crate::store::{AccountId, Answer, MailboxName, Request, SpecialUse};
@@ -25,12 +25,24 @@ pub(super) fn create(
     let special_use = special_use.map_err(|UnfitUse| {
         Completion::no(Code::UseAttr, "mailboxes can't be given this special use")
     })?;
+    let (name, written) = (named(name, cx)?, name.0.clone());
     let request = Request::Create {
         account: account(cx)?,
-        name: named(name, cx)?,
+        name: name.clone(),
         special_use,
     };
-    Ok(once::done(cx, request, "CREATE completed"))
+    Ok(once::once(cx, request, move |reply, cx| match reply {
+        Ok(Answer::Done) => {
+            // RFC 9051 §6.3.9.7: it is not called as the client thinks.
+            let renamed = list::old_name(name.as_str(), &written).is_some();
+            if renamed && cx.revision.lists_selected() {
+                list::tell_name(&name, special_use, &written, cx);
+            }
+            Completion::ok("CREATE completed")
+        }
+        Ok(_) => Completion::confused(),
+        Err(refusal) => Completion::refused(&refusal),
+    }))
 }
 
 /// DELETE. Where it is the selected mailbox, that is selected no longer.

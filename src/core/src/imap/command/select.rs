@@ -2,13 +2,11 @@
 //!
 //! A SELECT that fails leaves no mailbox selected (RFC 9051 §6.3.2).
 
-use super::{Begun, Named, once};
-use crate::imap::response::{self, Code, Condition, ListItem, Listing};
+use super::{Begun, Named, list, once};
+use crate::imap::response::{self, Code, Condition};
 use crate::imap::session::phase::Phase;
 use crate::imap::session::run::{Completion, Cx, Then};
-use crate::store::{
-    Answer, Keyword, Mailbox, Opened, Request, SEPARATOR, SpecialUse, SystemFlags, UidSet,
-};
+use crate::store::{Answer, Keyword, Opened, Request, SystemFlags, UidSet};
 
 /// SELECT when `writable`, else EXAMINE.
 pub(super) fn begin(named: &Named, writable: bool, cx: &mut Cx<'_>) -> Begun {
@@ -33,7 +31,8 @@ pub(super) fn begin(named: &Named, writable: bool, cx: &mut Cx<'_>) -> Begun {
             tell_closed(cx);
             tell(&opened, writable, cx);
             if cx.revision.lists_selected() {
-                list(&opened.mailbox, &written, cx);
+                let mailbox = &opened.mailbox;
+                list::tell_name(&mailbox.name, mailbox.special_use, &written, cx);
             }
             let (code, text) = if writable {
                 (Code::ReadWrite, "SELECT completed")
@@ -64,26 +63,6 @@ fn tell_closed(cx: &mut Cx<'_>) {
         let text = "the mailbox selected before is closed";
         response::status(cx.text(), None, Condition::Ok, Some(&Code::Closed), text);
     }
-}
-
-/// `* LIST`, with OLDNAME where the client wrote the name in another form (RFC 9051 §6.3.2).
-fn list(mailbox: &Mailbox, written: &[u8], cx: &mut Cx<'_>) {
-    let attributes = mailbox.special_use.map(SpecialUse::attribute);
-    let name = mailbox.name.as_str();
-    let written = std::str::from_utf8(written).ok();
-    let old = written.filter(|written| *written != name);
-    let (revision, separator) = (cx.revision, Some(SEPARATOR));
-    let item = old.map(ListItem::OldName);
-    let text = cx.text();
-    response::list(
-        text,
-        revision,
-        Listing::List,
-        attributes,
-        separator,
-        name,
-        item,
-    );
 }
 
 fn tell(opened: &Opened, writable: bool, cx: &mut Cx<'_>) {

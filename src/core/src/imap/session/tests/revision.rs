@@ -78,6 +78,15 @@ fn names_go_between_the_revisions_without_loss() {
 }
 
 #[test]
+fn a_name_that_is_made_in_another_form_is_told() {
+    let mut world = World::new();
+    let (old, new) = (world.login(), rev2(&mut world));
+    world.talk(new, "a CREATE \"u\u{308}\"\r\nb CREATE \"o\u{308}/\" (USE ())\r\nc CREATE plain\r\nd CREATE inbox/x\r\n");
+    world.talk(old, "e CREATE \"a\u{308}\"\r\nf CREATE other/\r\n");
+    insta::assert_snapshot!(world.transcript());
+}
+
+#[test]
 fn names_that_can_not_be_are_refused_with_their_reason() {
     let mut world = World::new();
     for revision in [Revision::Rev1, Revision::Rev2] {
