@@ -64,12 +64,6 @@ pub fn has_shift(written: &str) -> bool {
     })
 }
 
-/// A reference or pattern of LIST as UTF-8. What is not legal modified UTF-7 stands for itself (and will match little).
-#[must_use]
-pub fn pattern(written: &str) -> String {
-    decode(written).unwrap_or_else(|| written.to_owned())
-}
-
 const fn is_direct(c: char) -> bool {
     matches!(c, ' '..='~') && c != '&'
 }
@@ -178,19 +172,6 @@ mod tests {
             ("R&D &AOQ-", true),
         ] {
             assert_eq!(has_shift(written), has, "{written}");
-        }
-    }
-
-    #[test]
-    fn a_pattern_that_is_not_modified_utf_7_stands_for_itself() {
-        for (written, meant) in [
-            ("&APw-%", "ü%"),
-            ("a/*", "a/*"),
-            ("ü*", "ü*"),
-            ("&APw%", "&APw%"),
-            ("R&D*", "R&D*"),
-        ] {
-            assert_eq!(pattern(written), meant);
         }
     }
 

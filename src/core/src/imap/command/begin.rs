@@ -38,17 +38,17 @@ pub(crate) fn begin(command: Command, tag: Bytes, cx: &mut Cx<'_>) -> Begun {
             login::authenticate(&mechanism, initial, cx)
         }
         Command::Login { user, password } => login::login(user, password, cx),
-        Command::Select(name) => select::begin(name, true, cx),
-        Command::Examine(name) => select::begin(name, false, cx),
-        Command::Create(name, special_use) => mailbox::create(name, special_use, cx).into(),
-        Command::Delete(name) => mailbox::delete(name, cx).into(),
-        Command::Rename(from, to) => mailbox::rename(from, to, cx).into(),
-        Command::Subscribe(name) => mailbox::subscribe(name, true, cx).into(),
-        Command::Unsubscribe(name) => mailbox::subscribe(name, false, cx).into(),
+        Command::Select(name) => select::begin(&name, true, cx),
+        Command::Examine(name) => select::begin(&name, false, cx),
+        Command::Create(name, special_use) => mailbox::create(&name, special_use, cx).into(),
+        Command::Delete(name) => mailbox::delete(&name, cx).into(),
+        Command::Rename(from, to) => mailbox::rename(&from, &to, cx).into(),
+        Command::Subscribe(name) => mailbox::subscribe(&name, true, cx).into(),
+        Command::Unsubscribe(name) => mailbox::subscribe(&name, false, cx).into(),
         Command::List(list) => list::list(list, cx),
         Command::Lsub { reference, pattern } => lsub::lsub(&reference, &pattern, cx),
         Command::Namespace => list::namespace(cx),
-        Command::Status(name, items) => status::begin(name, items, cx),
+        Command::Status(name, items) => status::begin(&name, items, cx),
         // An APPEND begins when its literal is announced: here its literal was no literal.
         Command::Append(_) => Begun::Done(Completion::bad("APPEND needs a literal")),
         Command::Idle => idle::begin(cx),
@@ -58,8 +58,8 @@ pub(crate) fn begin(command: Command, tag: Bytes, cx: &mut Cx<'_>) -> Begun {
         Command::Search(search) => search::begin(&search, tag, cx),
         Command::Fetch(fetch) => fetch::begin(&fetch, cx),
         Command::Store(store) => store::begin(store, cx),
-        Command::Copy(copy) => copy::begin(copy, false, cx),
-        Command::Move(copy) => copy::begin(copy, true, cx),
+        Command::Copy(copy) => copy::begin(&copy, false, cx),
+        Command::Move(copy) => copy::begin(&copy, true, cx),
     }
 }
 

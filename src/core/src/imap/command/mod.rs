@@ -22,8 +22,9 @@ use bytes::Bytes;
 pub(crate) use begin::{Begun, begin};
 use begin::{named, no_such_number};
 
+use crate::imap::revision::Revision;
 use crate::mail::Section;
-use crate::store::{FlagChange, Flags, InternalDate, MailboxName, SpecialUse};
+use crate::store::{BadName, FlagChange, Flags, InternalDate, MailboxName, SpecialUse};
 
 /// A command with its tag.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,8 +35,19 @@ pub struct Tagged {
     pub command: Command,
 }
 
-/// A mailbox argument: its syntax is right; whether it can be a name is for the command to answer (NO, not BAD).
-pub type Named = Result<MailboxName, crate::store::BadName>;
+/// A mailbox argument as it was written: its syntax is right; whether it can be a name, and which, is for the command to answer (NO, not BAD).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named(pub Vec<u8>);
+
+impl Named {
+    /// The name that the client means.
+    ///
+    /// # Errors
+    /// [`BadName`] says what is wrong with it.
+    pub fn name(&self, revision: Revision) -> Result<MailboxName, BadName> {
+        revision.name(&self.0)
+    }
+}
 
 /// CREATE asked for a use that mailboxes can't be given here (`\\All`, `\\Flagged`, an unknown one), or for several: the
 /// answer is NO [USEATTR] (RFC 6154 §3).

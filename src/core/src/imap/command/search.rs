@@ -27,7 +27,7 @@ pub(super) fn begin(search: &Search, tag: Bytes, cx: &mut Cx<'_>) -> Begun {
     let form = Form {
         tag,
         numbers: search.numbers,
-        returns: search.returns,
+        returns: cx.revision.returns(search.returns),
     };
     if search
         .charset

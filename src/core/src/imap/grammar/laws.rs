@@ -13,7 +13,7 @@ use crate::imap::command::{
 };
 use crate::imap::{mutf7, response};
 use crate::mail::{Section, SectionText};
-use crate::store::{FlagChange, Flags, Keyword, MailboxName, SpecialUse, SystemFlags};
+use crate::store::{FlagChange, Flags, Keyword, SpecialUse, SystemFlags};
 
 /// A text and what it means.
 type Both<T> = (Vec<u8>, T);
@@ -106,19 +106,20 @@ fn text() -> impl Strategy<Value = Both<String>> {
 }
 
 fn mailbox() -> impl Strategy<Value = Both<Named>> {
-    let name = "[a-z&ü台/ ]{1,8}".prop_map(|name| (mutf7::encode(&name).into_bytes(), name));
+    let name = "[a-z&ü台/ ]{1,8}";
     let name = prop_oneof![
-        name,
-        any_case("INBOX").prop_map(|text| both(text, "INBOX".to_owned()))
+        name.prop_map(|name| mutf7::encode(&name).into_bytes()),
+        name.prop_map(String::into_bytes),
+        any_case("INBOX"),
     ];
-    name.prop_flat_map(|(written, name)| {
+    name.prop_flat_map(|written| {
         let string = string_of(written.clone()).prop_map(|(text, _)| text);
-        let atom = !written.contains(&b' ');
+        let atom = written.is_ascii() && !written.contains(&b' ');
         let atom = any::<bool>().prop_map(move |wanted| atom && wanted);
         (string, atom).prop_map(move |(string, atom)| {
             both(
                 if atom { written.clone() } else { string },
-                MailboxName::new(&name),
+                Named(written.clone()),
             )
         })
     })

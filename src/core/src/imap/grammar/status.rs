@@ -46,13 +46,13 @@ fn status_att(input: &[u8]) -> Parsed<'_, StatusItem> {
 mod tests {
     use super::super::tests::known;
     use super::*;
-    use crate::store::MailboxName;
+    use crate::imap::command::Named;
 
     #[test]
     fn status_asks_for_items_in_the_order_written() {
         use StatusItem::{Deleted, Messages, Recent, Size, UidNext, UidValidity, Unseen};
         let status =
-            |items: &[StatusItem]| Ok(Command::Status(MailboxName::new("a"), items.to_vec()));
+            |items: &[StatusItem]| Ok(Command::Status(Named(b"a".to_vec()), items.to_vec()));
         known(
             super::super::tests::arguments,
             &[

@@ -1,8 +1,8 @@
 //! Responses about mailboxes.
 
-use super::{astring, number, string};
+use super::{number, string, utf8_string};
 use crate::imap::command::StatusItem;
-use crate::imap::mutf7;
+use crate::imap::revision::Revision;
 use crate::store::{Keyword, SystemFlags};
 
 /// Which of the two list responses.
@@ -14,16 +14,13 @@ pub enum Listing {
     Lsub,
 }
 
-/// A mailbox's name (UTF-8), in modified UTF-7, as an atom where it can be one.
-pub fn mailbox(out: &mut Vec<u8>, name: &str) {
-    astring(out, mutf7::encode(name).as_bytes());
-}
-
 /// An extended item of a LIST response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListItem<'a> {
     /// CHILDINFO: the selection options that something below fits.
     ChildInfo(&'a [&'a str]),
+    /// OLDNAME: what the client called it (RFC 9051 §6.3.9.7).
+    OldName(&'a str),
 }
 
 /// `* LIST (\HasNoChildren) "/" name`. Attributes with their backslash; `separator` is none in a flat namespace.
@@ -35,6 +32,7 @@ pub enum ListItem<'a> {
 /// ```
 pub fn list<'a>(
     out: &mut Vec<u8>,
+    revision: Revision,
     listing: Listing,
     attributes: impl IntoIterator<Item = &'a str>,
     separator: Option<char>,
@@ -54,7 +52,7 @@ pub fn list<'a>(
     out.extend_from_slice(b") ");
     delimiter(out, separator);
     out.push(b' ');
-    mailbox(out, name);
+    revision.write_name(out, name);
     match item {
         None => {}
         // childinfo-extended-item = "CHILDINFO" SP "(" list-select-base-opt-quoted
@@ -67,6 +65,12 @@ pub fn list<'a>(
                 }
                 string(out, option.as_bytes());
             }
+            out.extend_from_slice(b"))");
+        }
+        // oldname-extended-item = "OLDNAME" SP "(" mailbox ")"                 ; RFC 9051
+        Some(ListItem::OldName(old)) => {
+            out.extend_from_slice(b" (\"OLDNAME\" (");
+            revision.write_name(out, old);
             out.extend_from_slice(b"))");
         }
     }
@@ -87,11 +91,12 @@ fn delimiter(out: &mut Vec<u8>, separator: Option<char>) {
 /// ```
 pub fn status_data(
     out: &mut Vec<u8>,
+    revision: Revision,
     name: &str,
     items: impl IntoIterator<Item = (StatusItem, u64)>,
 ) {
     out.extend_from_slice(b"* STATUS ");
-    mailbox(out, name);
+    revision.write_name(out, name);
     out.extend_from_slice(b" (");
     for (index, (item, value)) in items.into_iter().enumerate() {
         if index > 0 {
@@ -116,7 +121,7 @@ pub fn status_data(
 /// ```abnf
 /// namespace       = nil / "(" 1*namespace-descr ")"                       ; RFC 9051
 /// ```
-pub fn namespace(out: &mut Vec<u8>, kinds: [&[(&str, Option<char>)]; 3]) {
+pub fn namespace(out: &mut Vec<u8>, revision: Revision, kinds: [&[(&str, Option<char>)]; 3]) {
     out.extend_from_slice(b"* NAMESPACE");
     for kind in kinds {
         out.push(b' ');
@@ -127,7 +132,7 @@ pub fn namespace(out: &mut Vec<u8>, kinds: [&[(&str, Option<char>)]; 3]) {
         out.push(b'(');
         for (prefix, separator) in kind {
             out.push(b'(');
-            string(out, mutf7::encode(prefix).as_bytes());
+            utf8_string(out, &revision.encode(prefix));
             out.push(b' ');
             delimiter(out, *separator);
             out.push(b')');

@@ -1,4 +1,4 @@
-//! What the server writes (RFC 3501 §7), into a buffer, as IMAP4rev1 has it.
+//! What the server writes (RFC 3501 §7, RFC 9051 §7), into a buffer. Where the revisions differ, [`super::revision`] says how.
 //!
 //! Nothing here fails: what can't be written as it is, is written in the nearest form that is legal. No CR, LF or NUL
 //! of stored data ever reaches a line: it goes into a literal, or is replaced.

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::imap::command::StatusItem;
 use crate::imap::grammar;
+use crate::imap::revision::Revision;
 use crate::store::{
     Flags, InternalDate, Keyword, ModSeq, SystemFlags, Timestamp, Uid, UidSet, UidValidity,
 };
@@ -130,6 +131,7 @@ fn mailboxes_are_listed_in_modified_utf_7() {
         written(|out| {
             list(
                 out,
+                Revision::Rev1,
                 Listing::List,
                 attributes.iter().copied(),
                 separator,
@@ -157,18 +159,40 @@ fn mailboxes_are_listed_in_modified_utf_7() {
         "* LIST () \"/\" \"a\\\"b\\\\c\"\r\n"
     );
     assert_eq!(line(&[], Some('/'), "[a]"), "* LIST () \"/\" \"[a]\"\r\n");
+    let old = ListItem::OldName("u\u{308}");
+    assert_eq!(
+        written(|out| list(
+            out,
+            Revision::Rev2,
+            Listing::List,
+            [],
+            Some('/'),
+            "ü",
+            Some(old)
+        )),
+        "* LIST () \"/\" \"ü\" (\"OLDNAME\" (\"u\u{308}\"))\r\n"
+    );
     let below = ListItem::ChildInfo(&["SUBSCRIBED", "SPECIAL-USE"]);
     assert_eq!(
-        written(|out| list(out, Listing::List, [], Some('/'), "a", Some(below))),
+        written(|out| list(
+            out,
+            Revision::Rev1,
+            Listing::List,
+            [],
+            Some('/'),
+            "a",
+            Some(below)
+        )),
         "* LIST () \"/\" a (\"CHILDINFO\" (\"SUBSCRIBED\" \"SPECIAL-USE\"))\r\n"
     );
     assert_eq!(
-        written(|out| list(out, Listing::Lsub, [], Some('/'), "a", None)),
+        written(|out| list(out, Revision::Rev1, Listing::Lsub, [], Some('/'), "a", None)),
         "* LSUB () \"/\" a\r\n"
     );
     assert_eq!(
         written(|out| status_data(
             out,
+            Revision::Rev1,
             "blurdybloop",
             [
                 (StatusItem::Messages, 231),
@@ -179,12 +203,13 @@ fn mailboxes_are_listed_in_modified_utf_7() {
         "* STATUS blurdybloop (MESSAGES 231 UIDNEXT 44292 SIZE 1099511627776)\r\n"
     );
     assert_eq!(
-        written(|out| status_data(out, "a", [])),
+        written(|out| status_data(out, Revision::Rev1, "a", [])),
         "* STATUS a ()\r\n"
     );
     assert_eq!(
         written(|out| namespace(
             out,
+            Revision::Rev1,
             [&[("", Some('/'))], &[], &[("#a/", None), ("ü", None)]]
         )),
         "* NAMESPACE ((\"\" \"/\")) NIL ((\"#a/\" NIL)(\"&APw-\" NIL))\r\n"

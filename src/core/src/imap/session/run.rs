@@ -6,6 +6,7 @@ use super::phase::Phase;
 use super::wire::Wire;
 use crate::imap::command::Tagged;
 use crate::imap::response::{Code, Condition};
+use crate::imap::revision::Revision;
 use crate::imap::session::Config;
 use crate::session::{Admitted, Credentials, Denied, Farewell, Output, Ticket};
 use crate::store::{Copied, Opened, Refusal, Reply, Request, Timestamp, UploadId};
@@ -36,6 +37,7 @@ impl Tickets {
 pub(crate) struct Cx<'a> {
     pub(crate) config: &'a Config,
     pub(crate) now: Timestamp,
+    pub(crate) revision: Revision,
     pub(crate) phase: &'a mut Phase,
     pub(crate) wire: &'a mut Wire,
     pub(crate) tickets: &'a mut Tickets,

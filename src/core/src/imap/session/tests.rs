@@ -7,6 +7,7 @@ mod list;
 mod login;
 mod mailboxes;
 mod mirror;
+mod revision;
 mod search;
 mod shared;
 mod splits;
