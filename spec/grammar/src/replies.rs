@@ -137,6 +137,7 @@ static LMTP: LazyLock<Result<Replies, String>> = LazyLock::new(|| {
 /// # Panics
 /// When the file is not what it should be.
 #[must_use]
+#[expect(clippy::panic, reason = "only tests and fuzzers come here")]
 pub fn imap() -> &'static Replies {
     IMAP.as_ref()
         .unwrap_or_else(|error| panic!("imap-replies.abnf: {error}"))
@@ -147,6 +148,7 @@ pub fn imap() -> &'static Replies {
 /// # Panics
 /// When the file is not what it should be.
 #[must_use]
+#[expect(clippy::panic, reason = "only tests and fuzzers come here")]
 pub fn lmtp() -> &'static Replies {
     LMTP.as_ref()
         .unwrap_or_else(|error| panic!("lmtp-replies.abnf: {error}"))

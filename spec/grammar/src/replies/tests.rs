@@ -1,9 +1,3 @@
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a place outside of a sentence fails the test"
-)]
-
 use proptest::collection::vec;
 use proptest::prelude::*;
 
