@@ -8,5 +8,6 @@
 //! be tested has a test, and that `docs/conformance.md`, made from both, is fresh.
 
 pub mod clauses;
+pub mod demands;
 pub mod harness;
 pub mod imap;
