@@ -1,4 +1,4 @@
-//! The parser of commands and the grammar in `abnf/imap.abnf` say the same.
+//! The parser of commands and the grammar in `grammar/abnf/imap.abnf` say the same.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use dbmail_spec::abnf::Grammar;
+use dbmail_grammar::abnf::Grammar;
 use dbmail_spec::imap::{self, Reading};
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -111,6 +111,22 @@ mod tests {
     }
 
     #[test]
+    fn what_one_extension_demands_of_the_others_is_advertised_with_it() {
+        for authenticated in [false, true] {
+            let all = shown(TlsState::Active, true, authenticated);
+            let has = |name: &str| all.split(' ').any(|one| one == name);
+            // RFC 7888 §6: never both.
+            assert!(has("LITERAL+") && !has("LITERAL-"));
+            // RFC 5182 §2.1; RFC 5819 §2; RFC 6154 §3.
+            assert!(!has("SEARCHRES") || has("ESEARCH"));
+            assert!(!has("LIST-STATUS") || has("LIST-EXTENDED"));
+            assert!(!has("CREATE-SPECIAL-USE") || has("SPECIAL-USE"));
+            let names: std::collections::BTreeSet<_> = all.split(' ').collect();
+            assert_eq!(names.len(), all.split(' ').count(), "each once");
+        }
+    }
+
+    #[test]
     fn after_login_nothing_about_login_is_offered() {
         let after = shown(TlsState::Active, true, true);
         assert!(!after.contains("AUTH=") && !after.contains("LOGINDISABLED"));

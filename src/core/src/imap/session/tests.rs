@@ -1,6 +1,7 @@
 //! Sessions as clients see them.
 
 mod append;
+mod demands;
 mod esearch;
 mod fetch;
 mod list;
