@@ -17,7 +17,7 @@ pub struct Ledger {
     /// What it demands.
     pub clause: Vec<Clause>,
     /// What becomes of each demand of the text (see [`crate::demands`]): section to the clauses that its demands are, in their order; or
-    /// `client`, or `not served: ` and the reason. `None` where this is not written down yet.
+    /// `client`; `words` where the RFC but explains the word; or `not served: ` and the reason. `None` where this is not written down yet.
     pub demands: Option<BTreeMap<String, Vec<String>>>,
 }
 
@@ -211,16 +211,17 @@ fn accounted(demands: Option<&BTreeMap<String, Vec<String>>>) -> String {
         return "The demands of the text are not counted yet.".to_owned();
     };
     let fates: Vec<&str> = demands.values().flatten().map(String::as_str).collect();
-    let client = fates.iter().filter(|fate| **fate == "client").count();
+    let count = |wanted: &str| fates.iter().filter(|fate| **fate == wanted).count();
+    let (client, words) = (count("client"), count("words"));
     let refused: Vec<&str> = fates
         .iter()
         .filter_map(|fate| fate.strip_prefix("not served: "))
         .collect();
     let reasons: BTreeSet<&str> = refused.iter().copied().collect();
     let mut line = format!(
-        "Of the {} MUST, MUST NOT, SHALL and REQUIRED of the text {} are clauses, {client} the client's, {} not served",
+        "Of the {} MUST, MUST NOT, SHALL and REQUIRED of the text {} are clauses, {client} the client's, {words} explain the word, {} not served",
         fates.len(),
-        fates.len() - client - refused.len(),
+        fates.len() - client - words - refused.len(),
         refused.len()
     );
     if !reasons.is_empty() {

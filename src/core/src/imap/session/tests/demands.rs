@@ -25,6 +25,7 @@ fn flags(world: &mut World, i: usize) -> Vec<String> {
 }
 
 // RFC 6851 §3.3: no \Deleted is set by it. §3.1: what can not be done changes nothing.
+// clause: 6851-3.3-no-store, 6851-3.3-none-lost
 #[test]
 fn move_keeps_flags_and_a_move_that_fails_changes_none() {
     let (mut world, i) = world();
@@ -99,6 +100,7 @@ fn copyuid_tells_what_became_of_each_message_and_nothing_of_none() {
 }
 
 // RFC 3691 §2: as CLOSE, and nothing is expunged. Without a selected mailbox it is BAD.
+// clause: 3691-2-no-expunge
 #[test]
 fn unselect_expunges_nothing() {
     let (mut world, i) = world();

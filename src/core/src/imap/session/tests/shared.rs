@@ -27,6 +27,7 @@ fn expunges_wait_for_a_command_without_sequence_numbers() {
     insta::assert_snapshot!(world.transcript());
 }
 
+// clause: 2177-3-done
 // capability: IDLE
 #[test]
 fn idle_is_told_at_once() {
