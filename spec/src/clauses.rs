@@ -16,6 +16,9 @@ pub struct Ledger {
     pub title: String,
     /// What it demands.
     pub clause: Vec<Clause>,
+    /// What becomes of each demand of the text (see [`crate::demands`]): section to the clauses that its demands are, in their order; or
+    /// `client`; `words` where the RFC but explains the word; or `not served: ` and the reason. `None` where this is not written down yet.
+    pub demands: Option<BTreeMap<String, Vec<String>>>,
 }
 
 /// One demand.
@@ -168,10 +171,11 @@ pub fn matrix() -> Result<String, String> {
         // Writing to a String can't fail.
         let _ = write!(
             page,
-            "\n## {}: {}\n\n{tested} of {} listed clauses tested.\n\n| clause | section | level | demand | shown by |\n| --- | --- | --- | --- | --- |\n",
+            "\n## {}: {}\n\n{tested} of {} listed clauses tested. {}\n\n| clause | section | level | demand | shown by |\n| --- | --- | --- | --- | --- |\n",
             ledger.rfc,
             ledger.title,
-            ledger.clause.len()
+            ledger.clause.len(),
+            accounted(ledger.demands.as_ref())
         );
         for clause in &ledger.clause {
             let shown = match clause.status {
@@ -199,4 +203,31 @@ pub fn matrix() -> Result<String, String> {
         }
     }
     Ok(page)
+}
+
+/// How much of the text is accounted for.
+fn accounted(demands: Option<&BTreeMap<String, Vec<String>>>) -> String {
+    let Some(demands) = demands else {
+        return "The demands of the text are not counted yet.".to_owned();
+    };
+    let fates: Vec<&str> = demands.values().flatten().map(String::as_str).collect();
+    let count = |wanted: &str| fates.iter().filter(|fate| **fate == wanted).count();
+    let (client, words) = (count("client"), count("words"));
+    let refused: Vec<&str> = fates
+        .iter()
+        .filter_map(|fate| fate.strip_prefix("not served: "))
+        .collect();
+    let reasons: BTreeSet<&str> = refused.iter().copied().collect();
+    let mut line = format!(
+        "Of the {} MUST, MUST NOT, SHALL and REQUIRED of the text {} are clauses, {client} the client's, {words} explain the word, {} not served",
+        fates.len(),
+        fates.len() - client - words - refused.len(),
+        refused.len()
+    );
+    if !reasons.is_empty() {
+        line.push_str(": ");
+        line.push_str(&reasons.into_iter().collect::<Vec<_>>().join("; "));
+    }
+    line.push('.');
+    line
 }

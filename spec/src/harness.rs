@@ -6,6 +6,7 @@ use dbmail_core::imap::grammar as imap_grammar;
 use dbmail_core::session::{Input, Output, Session as _};
 use dbmail_core::store::{AccountId, Answer, Outcome, Refusal, Request, Resolved, Timestamp, Uid};
 use dbmail_core::{lmtp, mail};
+use dbmail_grammar::replies::{self, Listener};
 
 use crate::imap;
 pub use imap_session::imap_session;
@@ -54,11 +55,12 @@ pub fn lmtp_session(data: &[u8]) {
         connection: 1,
     };
     let mut session = lmtp::Session::new(config);
+    let mut listener = Listener::new(replies::lmtp());
     let now = Timestamp(0);
     let mut queue = Vec::new();
     session.open(now, &mut queue);
     session.step(now, Input::Room(1 << 16), &mut queue);
-    let mut closed = answer(&mut session, queue);
+    let mut closed = answer(&mut session, &mut listener, queue);
     for piece in script.chunks(usize::from(slice).max(1)) {
         let mut rest = piece;
         while !closed && !rest.is_empty() {
@@ -66,13 +68,13 @@ pub fn lmtp_session(data: &[u8]) {
             let taken = session.step(now, Input::Bytes(rest), &mut out);
             assert!(taken > 0 || !out.is_empty(), "the session is stuck");
             rest = rest.get(taken..).unwrap_or_default();
-            closed = answer(&mut session, out);
+            closed = answer(&mut session, &mut listener, out);
         }
     }
 }
 
 /// Carries out what a session wants; true when it is closed.
-fn answer(session: &mut lmtp::Session, out: Vec<Output>) -> bool {
+fn answer(session: &mut lmtp::Session, listener: &mut Listener, out: Vec<Output>) -> bool {
     let now = Timestamp(0);
     let mut queue = std::collections::VecDeque::from(out);
     let mut octets = 0;
@@ -81,6 +83,7 @@ fn answer(session: &mut lmtp::Session, out: Vec<Output>) -> bool {
         match output {
             Output::Send(bytes) => {
                 octets += bytes.len();
+                listener.hear(&bytes);
                 assert!(octets <= OUTPUT_BYTES_MAX, "the session sends without end");
                 session.step(now, Input::Room(1 << 16), &mut more);
             }

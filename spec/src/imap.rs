@@ -1,13 +1,13 @@
-//! IMAP's grammar as served: `abnf/imap.abnf` and what it says in prose; and what lexer and parser make of octets, for comparison.
+//! IMAP's grammar as served: `grammar/abnf/imap.abnf` and what it says in prose; and what lexer and parser make of octets, for comparison.
 
 use dbmail_core::imap::command::Command;
 use dbmail_core::imap::grammar;
 use dbmail_core::imap::lexer::{Lexed, Lexer};
 
-use crate::abnf::{ByHand, Grammar, Narrowed, Prose, Tape};
+use dbmail_grammar::abnf::{ByHand, Grammar, Narrowed, Prose, Tape};
 
 /// The rules.
-pub const ABNF: &str = include_str!("../abnf/imap.abnf");
+pub const ABNF: &str = include_str!("../grammar/abnf/imap.abnf");
 
 const PROSE: Prose = Prose {
     narrowed: &[

@@ -6,6 +6,7 @@ use dbmail_core::session::{Input, Output, Session as _};
 use dbmail_core::store::Timestamp;
 use dbmail_core::{imap, lmtp};
 use dbmail_spec::clauses::{Status, capabilities, ledgers, matrix, named, root};
+use dbmail_spec::demands::demands;
 
 #[test]
 fn every_clause_has_an_id_of_its_own_and_a_reason_where_it_is_not_tested() {
@@ -43,6 +44,63 @@ fn every_tested_clause_has_a_test_and_every_named_clause_exists() {
         unknown.is_empty(),
         "tests name clauses that no ledger has: {unknown:?}"
     );
+}
+
+#[test]
+fn every_demand_of_a_ledger_is_a_clause_or_has_a_reason_to_be_none() {
+    let mut count = 0;
+    for ledger in ledgers().unwrap() {
+        let ids: BTreeSet<_> = ledger.clause.iter().map(|clause| &clause.id).collect();
+        for (section, fates) in ledger.demands.unwrap_or_default() {
+            for fate in fates {
+                let reason = fate.strip_prefix("not served: ");
+                assert!(
+                    matches!(fate.as_str(), "client" | "words")
+                        || reason.is_some_and(|reason| !reason.trim().is_empty())
+                        || ids.contains(&fate),
+                    "{} {section}: {fate}",
+                    ledger.rfc
+                );
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 0, "no demand in any ledger");
+}
+
+#[test]
+fn the_demands_of_a_ledger_are_as_many_as_the_text_has_in_each_section() {
+    let folder = std::env::var_os("DBMAIL_RFC_TEXTS")
+        .map_or_else(|| root().join("../shared/rfc"), std::path::PathBuf::from);
+    let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+    if !folder.is_dir() {
+        assert!(
+            !(ci && root().join("../shared").exists()),
+            "no {}",
+            folder.display()
+        );
+        eprintln!("SKIPPED: no RFC texts in {}", folder.display());
+        return;
+    }
+    for ledger in ledgers().unwrap() {
+        let Some(fates) = ledger.demands else {
+            continue;
+        };
+        let file = ledger.rfc.replace("RFC ", "rfc") + ".txt";
+        let text = std::fs::read(folder.join(&file)).unwrap();
+        let found = demands(&String::from_utf8_lossy(&text));
+        let sections: BTreeSet<_> = found.keys().chain(fates.keys()).collect();
+        for section in sections {
+            let words = found.get(section).map_or(&[][..], Vec::as_slice);
+            let fates = fates.get(section).map_or(&[][..], Vec::as_slice);
+            assert_eq!(
+                fates.len(),
+                words.len(),
+                "{} {section}: {words:?} are {fates:?}",
+                ledger.rfc
+            );
+        }
+    }
 }
 
 #[test]

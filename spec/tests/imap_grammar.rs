@@ -1,4 +1,4 @@
-//! The parser of commands and the grammar in `abnf/imap.abnf` say the same.
+//! The parser of commands and the grammar in `grammar/abnf/imap.abnf` say the same.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use dbmail_spec::abnf::Grammar;
+use dbmail_grammar::abnf::Grammar;
 use dbmail_spec::imap::{self, Reading};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -164,6 +164,8 @@ fn every_rule_of_the_grammar_is_used_by_some_sentence() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
+    // Each word of a sentence has capitals, small letters or both.
+    // clause: 3691-4-case, 6851-5-case
     #[test]
     fn every_sentence_is_recognised_and_read_as_one_command(sentence in sentence()) {
         prop_assert!(GRAMMAR.recognises("command", &sentence), "{}", sentence.escape_ascii());

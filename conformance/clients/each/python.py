@@ -213,6 +213,47 @@ class Python(Client):
         same(len(self.bodies("INBOX")), len(uids), "UID SEARCH ALL")
         imap.logout()
 
+    @step("SEARCH with RETURN, its result in FETCH and COPY as $, by age")
+    def saves_results(self):
+        imap = self.login("INBOX")
+        count = len(self.bodies("INBOX"))
+        same([None], ok(imap.search(None, "RETURN", "(MIN MAX COUNT)", "ALL")), "SEARCH instead")
+        told = imap.response("ESEARCH")[1][0]
+        expect(told.endswith(b" MIN 1 MAX %d COUNT %d" % (count, count)), f"ESEARCH: {told}")
+        ok(imap.search(None, "RETURN", "(SAVE)", "OR", "SUBJECT", '"dots at"', "BODY", "hidden"))
+        same([None], imap.response("ESEARCH")[1], "ESEARCH with SAVE alone")
+        same([b"2 (UID 2)"], ok(imap.fetch("$", "(UID)")), "FETCH $")
+        expect(b"[COPYUID " in ok(imap.copy("$", quoted(samples.GREEK)))[0], "COPY $")
+        ok(imap.uid("SEARCH", "RETURN", "()", "YOUNGER", "86400", "NOT", "$"))
+        told = imap.response("ESEARCH")[1][0]
+        expect(told.endswith(b" UID ALL 1,3:%d" % count), f"ESEARCH: {told}")
+        same([b""], ok(imap.search(None, "OLDER", "86400")), "OLDER")
+        box = ok(imap.select(quoted(samples.GREEK)))[0]
+        same([b""], ok(imap.search(None, "$")), "$ after SELECT")
+        ok(imap.store(box.decode(), "+FLAGS.SILENT", r"(\Deleted)"))
+        ok(imap.expunge())
+        imap.logout()
+
+    @step("LIST of what is subscribed, with status; of special uses; several patterns")
+    def lists_more(self):
+        imap = self.login()
+
+        def asked(*arguments):
+            ok(imap._simple_command("LIST", *arguments))
+            return imap.response("LIST")[1], imap.response("STATUS")[1]
+
+        listed, status = asked("(SUBSCRIBED)", '""', "*", "RETURN", "(STATUS (MESSAGES))")
+        there = [line for line in listed if b"\\NonExistent" not in line]
+        same(len(there), len(status), "a STATUS for each mailbox")
+        expect(all(b"\\Subscribed" in line for line in listed), f"LIST: {listed}")
+        count = len(self.bodies("INBOX"))
+        expect(b"INBOX (MESSAGES %d)" % count in status, f"STATUS: {status}")
+        listed, _ = asked("(SPECIAL-USE)", '""', "*")
+        expect(any(rb"\Trash" in line for line in listed), f"LIST: {listed}")
+        listed, _ = asked('""', "(INBOX Tra% INB%)")
+        same(2, len(listed), "names that match several patterns")
+        imap.logout()
+
     @step("COPY keeps flags and bytes, COPYUID")
     def copies(self):
         imap = self.login("INBOX")

@@ -82,6 +82,13 @@ class Container:
             raise RuntimeError(f"{statement[:80]}: {done.stderr.strip()}")
         return [line.split("\t") for line in done.stdout.splitlines()]
 
+    def file(self, path):
+        """The octets of a file in the container."""
+        done = subprocess.run(["docker", "exec", self.name, "cat", path], capture_output=True, timeout=START_SECONDS)
+        if done.returncode:
+            raise RuntimeError(f"{path}: {done.stderr.decode().strip()}")
+        return done.stdout
+
     def _until_it_answers(self):
         end = time.monotonic() + START_SECONDS
         while True:

@@ -16,6 +16,7 @@ use dbmail_core::store::{
     AccountId, FlagChange, Flags, MailboxId, MailboxName, Recipient, Refusal, Reply, Request,
     SystemFlags, Timestamp, UidSet, UploadId,
 };
+use dbmail_grammar::replies::{self, Listener};
 
 /// The octet before something that happens outside.
 const OUTSIDE: u8 = 0xFF;
@@ -62,6 +63,7 @@ struct Run {
     closed: Option<Farewell>,
     upgraded: bool,
     output: Vec<u8>,
+    listener: Listener,
     replies: usize,
 }
 
@@ -121,6 +123,7 @@ impl Run {
             closed: None,
             upgraded: false,
             output: Vec::new(),
+            listener: Listener::new(replies::imap()),
             replies: 0,
         };
         for message in MESSAGES {
@@ -224,6 +227,7 @@ impl Run {
                         "more than there is room for"
                     );
                     self.left = self.left.saturating_sub(octets.len());
+                    self.listener.hear(&octets);
                     self.output.extend_from_slice(&octets);
                     self.events.push_back(Event::Room);
                 }

@@ -18,6 +18,8 @@ pub const LITERALS_MAX: usize = 64;
 pub const NESTING_MAX: usize = 32;
 /// Most SEARCH keys in one command, so that a search costs a bounded walk for each message.
 pub const SEARCH_KEYS_MAX: usize = 256;
+/// Most patterns of one LIST: a client names its few special folders, and each costs a walk over every name.
+pub const LIST_PATTERNS_MAX: usize = 32;
 /// Most items of one FETCH: real clients ask for a dozen, each costs octets in every message's answer.
 pub const FETCH_ITEMS_MAX: usize = 256;
 /// Wrong passwords after which the connection is closed: whoever guesses pays for a new connection.

@@ -36,8 +36,8 @@ pub(crate) struct Piece {
 /// Where its octets are.
 #[derive(Clone, Debug)]
 pub(crate) enum Body {
-    /// Here, for the row of the segment.
-    Inline(Bytes),
+    /// Here, for the row of the segment: how they are packed, and the octets.
+    Inline(i64, Bytes),
     /// Here, for a part.
     Part(Part),
     /// In a part that is stored.

@@ -24,6 +24,7 @@ mod map;
 mod migrate;
 mod news;
 mod pack;
+mod pages;
 mod purge;
 mod restored;
 mod server_settings;

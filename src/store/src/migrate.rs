@@ -22,9 +22,9 @@ macro_rules! migrations {
     };
 }
 
-const SQLITE: &[Migration] = migrations!("sqlite": 1 "0001_mail.sql", 2 "0002_views.sql", 3 "0003_gone.sql", 4 "0004_room.sql");
-const POSTGRES: &[Migration] = migrations!("postgres": 1 "0001_mail.sql", 2 "0002_views.sql", 3 "0003_gone.sql", 4 "0004_room.sql");
-const MYSQL: &[Migration] = migrations!("mysql": 1 "0001_mail.sql", 2 "0002_views.sql", 3 "0003_gone.sql", 4 "0004_room.sql");
+const SQLITE: &[Migration] = migrations!("sqlite": 1 "0001_mail.sql", 2 "0002_views.sql", 3 "0003_gone.sql", 4 "0004_tail.sql", 5 "0005_room.sql");
+const POSTGRES: &[Migration] = migrations!("postgres": 1 "0001_mail.sql", 2 "0002_views.sql", 3 "0003_gone.sql", 4 "0004_tail.sql", 5 "0005_room.sql");
+const MYSQL: &[Migration] = migrations!("mysql": 1 "0001_mail.sql", 2 "0002_views.sql", 3 "0003_gone.sql", 4 "0004_tail.sql", 5 "0005_room.sql");
 
 /// Newest version known.
 const NEWEST: i64 = SQLITE.len() as i64;

@@ -39,8 +39,10 @@ pub struct Stats {
     pub tree_octets: u64,
     /// Pieces of contents behind their headers.
     pub segments: u64,
-    /// Octets of pieces that are no parts.
+    /// Octets of pieces that are no parts, as stored.
     pub segment_octets: u64,
+    /// And as they arrived.
+    pub segment_octets_arrived: u64,
     /// Parts: long bodies, each stored once.
     pub parts: u64,
     /// Their octets as they arrived.
@@ -94,10 +96,14 @@ impl Stats {
         self.part_octets.saturating_sub(self.part_octets_used)
     }
 
-    /// Octets that packing parts saves.
+    /// Octets that packing saves, of parts and of long pieces that are no parts.
     #[must_use]
     pub const fn saved_by_packing(&self) -> u64 {
-        self.part_octets.saturating_sub(self.packed_octets)
+        let of_parts = self.part_octets.saturating_sub(self.packed_octets);
+        let of_pieces = self
+            .segment_octets_arrived
+            .saturating_sub(self.segment_octets);
+        of_parts.saturating_add(of_pieces)
     }
 
     /// Octets in columns that hold mail, with what is made of it.

@@ -15,6 +15,7 @@ use crate::driver::{AnyConnection, Connection, Failure, Owner, Queue};
 use crate::engine::{Change, Claim, Known, Link, LinkKind, NextId, Stage, Unstage, WriteMap};
 use crate::hub::Watch;
 use crate::migrate::Connections;
+use crate::pack;
 use crate::shared::{Kind, Shared, lock};
 use crate::sql::Sql;
 use crate::upload::Upload;
@@ -578,8 +579,11 @@ impl Inner {
             }
             let end = at + segment.size;
             match &segment.body {
-                Body::Inline(octets) => {
-                    hasher.update(octets);
+                Body::Inline(packing, octets) => {
+                    let Some(octets) = pack::unpack(*packing, octets.clone()) else {
+                        return Ok(None);
+                    };
+                    hasher.update(&octets);
                 }
                 Body::Part(_) => return Ok(None),
                 Body::Stored(part) => {

@@ -256,11 +256,11 @@ fn inline(octets: &Bytes, start: usize, end: usize, out: &mut Vec<Piece>) {
     let mut at = start;
     while at < end {
         let next = end.min(at + SEGMENT_BYTES_MAX);
-        let body = Body::Inline(octets.slice(at..next));
+        let (packing, stored) = pack::pack_segment(&octets.slice(at..next));
         out.push(Piece {
             start: at as u64,
             size: (next - at) as u64,
-            body,
+            body: Body::Inline(packing, stored),
         });
         at = next;
     }
@@ -287,8 +287,8 @@ fn together(message: &Prepared) -> Option<[u8; 32]> {
         }
         at += segment.size;
         match &segment.body {
-            Body::Inline(octets) => {
-                hasher.update(octets);
+            Body::Inline(packing, octets) => {
+                hasher.update(&pack::unpack(*packing, octets.clone())?);
             }
             Body::Part(part) => {
                 for (packing, octets) in &part.chunks {
@@ -408,10 +408,11 @@ impl Staging {
         }
         let size = octets.len() as u64;
         self.inline_octets += octets.len();
+        let (packing, octets) = pack::pack_segment(&octets);
         self.segments.push(Piece {
             start: self.at,
             size,
-            body: Body::Inline(octets),
+            body: Body::Inline(packing, octets),
         });
         self.at += size;
         Ok(())

@@ -35,7 +35,7 @@ const fn always(capability: &'static str, rfc: &'static str) -> Extension {
 }
 
 /// Every extension. A row is here only when all of it works.
-pub static EXTENSIONS: [Extension; 16] = [
+pub static EXTENSIONS: [Extension; 21] = [
     always("IMAP4rev1", "RFC 3501"),
     Extension {
         capability: "STARTTLS",
@@ -61,6 +61,11 @@ pub static EXTENSIONS: [Extension; 16] = [
     always("UNSELECT", "RFC 3691"),
     always("UIDPLUS", "RFC 4315"),
     always("MOVE", "RFC 6851"),
+    always("ESEARCH", "RFC 4731"),
+    always("SEARCHRES", "RFC 5182"),
+    always("WITHIN", "RFC 5032"),
+    always("LIST-EXTENDED", "RFC 5258"),
+    always("LIST-STATUS", "RFC 5819"),
     always("SPECIAL-USE", "RFC 6154"),
     always("CREATE-SPECIAL-USE", "RFC 6154"),
     always("STATUS=SIZE", "RFC 8438"),
@@ -103,6 +108,22 @@ mod tests {
         assert!(encrypted.contains("AUTH=PLAIN") && !encrypted.contains("STARTTLS"));
         let bare = shown(TlsState::None, false, false);
         assert!(bare.contains("LOGINDISABLED") && !bare.contains("STARTTLS"));
+    }
+
+    #[test]
+    fn what_one_extension_demands_of_the_others_is_advertised_with_it() {
+        for authenticated in [false, true] {
+            let all = shown(TlsState::Active, true, authenticated);
+            let has = |name: &str| all.split(' ').any(|one| one == name);
+            // RFC 7888 §6: never both.
+            assert!(has("LITERAL+") && !has("LITERAL-"));
+            // RFC 5182 §2.1; RFC 5819 §2; RFC 6154 §3.
+            assert!(!has("SEARCHRES") || has("ESEARCH"));
+            assert!(!has("LIST-STATUS") || has("LIST-EXTENDED"));
+            assert!(!has("CREATE-SPECIAL-USE") || has("SPECIAL-USE"));
+            let names: std::collections::BTreeSet<_> = all.split(' ').collect();
+            assert_eq!(names.len(), all.split(' ').count(), "each once");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod lexer;
 pub mod list_pattern;
 pub mod mutf7;
 pub mod response;
+pub mod revision;
 mod search;
 pub mod session;
 pub mod verb;

@@ -12,7 +12,7 @@ use super::civil;
 use super::command::{Date, SearchKey};
 use super::view::View;
 use crate::mail::{Needle, decode_field, fields, first_value, parse_date};
-use crate::store::{Keyword, Message, SystemFlags, UidSet};
+use crate::store::{Keyword, Message, SystemFlags, Timestamp, UidSet};
 
 /// What must be read to decide on a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +49,8 @@ enum Leaf {
     Flag(SystemFlags, bool),
     Keyword(Keyword, bool),
     Arrived(Order, Date),
+    /// INTERNALDATE is not after this second (true), or not before it.
+    Until(i64, bool),
     Larger(u64),
     Smaller(u64),
     Field(Vec<u8>, Box<Needle>),
@@ -93,9 +95,10 @@ impl Known {
 impl Plan {
     /// Sequence numbers mean what they mean in this view. Numbers that do not exist match nothing (quirk `search-beyond`: RFC 9051 would have BAD; clients
     /// search `1:*` in empty mailboxes, and the answer is the same as that of every message being elsewhere).
-    pub(crate) fn new(keys: &[SearchKey], view: &View) -> Self {
+    pub(crate) fn new(keys: &[SearchKey], view: &View, now: Timestamp) -> Self {
         let mut builder = Builder {
             view,
+            now,
             leaves: Vec::new(),
             needles: Vec::new(),
         };
@@ -125,6 +128,7 @@ impl Plan {
             Leaf::Flag(..)
             | Leaf::Keyword(..)
             | Leaf::Arrived(..)
+            | Leaf::Until(..)
             | Leaf::Larger(_)
             | Leaf::Smaller(_) => depth == Depth::Row,
             Leaf::Field(..) | Leaf::Sent(..) => depth == Depth::Header,
@@ -151,6 +155,10 @@ impl Plan {
                 Leaf::Flag(flag, has) => message.flags.system.contains(*flag) == *has,
                 Leaf::Keyword(keyword, has) => message.flags.keywords.contains(keyword) == *has,
                 Leaf::Arrived(order, date) => order.holds(&civil::local(message.date).0, date),
+                Leaf::Until(second, older) => {
+                    let arrived = whole_seconds(message.date.at);
+                    arrived == *second || (arrived < *second) == *older
+                }
                 Leaf::Larger(than) => size > *than,
                 Leaf::Smaller(than) => size < *than,
                 Leaf::Field(..) | Leaf::Sent(..) | Leaf::Body(_) | Leaf::Text(_) => continue,
@@ -182,6 +190,7 @@ impl Plan {
                 Leaf::Flag(..)
                 | Leaf::Keyword(..)
                 | Leaf::Arrived(..)
+                | Leaf::Until(..)
                 | Leaf::Larger(_)
                 | Leaf::Smaller(_)
                 | Leaf::Body(_)
@@ -226,6 +235,10 @@ impl Plan {
     pub(crate) fn decide(&self, uid: crate::store::Uid, known: &Known) -> Option<bool> {
         decide(&self.root, uid, known)
     }
+}
+
+const fn whole_seconds(at: Timestamp) -> i64 {
+    at.0.div_euclid(1_000_000)
 }
 
 /// A field as it is searched by TEXT.
@@ -283,6 +296,7 @@ fn decide(node: &Node, uid: crate::store::Uid, known: &Known) -> Option<bool> {
 
 struct Builder<'a> {
     view: &'a View,
+    now: Timestamp,
     leaves: Vec<Leaf>,
     needles: Vec<Needle>,
 }
@@ -295,6 +309,11 @@ impl Builder<'_> {
     fn needle(&mut self, text: &str) -> usize {
         self.needles.push(Needle::new(text));
         self.needles.len() - 1
+    }
+    /// Older than so many seconds, or younger (RFC 5032): exactly so old is both.
+    fn aged(&mut self, seconds: u32, older: bool) -> Node {
+        let second = whole_seconds(self.now).saturating_sub(seconds.into());
+        self.leaf(Leaf::Until(second, older))
     }
     fn node(&mut self, key: &SearchKey) -> Node {
         let told = self.view.told();
@@ -328,6 +347,8 @@ impl Builder<'_> {
             SearchKey::SentBefore(date) => self.leaf(Leaf::Sent(Order::Before, *date)),
             SearchKey::SentOn(date) => self.leaf(Leaf::Sent(Order::On, *date)),
             SearchKey::SentSince(date) => self.leaf(Leaf::Sent(Order::Since, *date)),
+            SearchKey::Older(seconds) => self.aged(*seconds, true),
+            SearchKey::Younger(seconds) => self.aged(*seconds, false),
             SearchKey::Larger(than) => self.leaf(Leaf::Larger(*than)),
             SearchKey::Smaller(than) => self.leaf(Leaf::Smaller(*than)),
         }
@@ -347,7 +368,7 @@ mod tests {
         View::new(uids(&[2, 4, 6, 8]), uids(&[8]), ModSeq(1))
     }
     fn set(low: u32, high: u32) -> SequenceSet {
-        SequenceSet(vec![(Some(low), Some(high))])
+        SequenceSet::Ranges(vec![(Some(low), Some(high))])
     }
     fn seen() -> SearchKey {
         SearchKey::Flag(SystemFlags::SEEN, true)
@@ -356,7 +377,7 @@ mod tests {
     #[test]
     fn what_the_view_knows_is_decided_without_a_question() {
         let view = view();
-        let narrow = |keys: &[SearchKey]| Plan::new(keys, &view).narrow(view.told());
+        let narrow = |keys: &[SearchKey]| Plan::new(keys, &view, Timestamp(0)).narrow(view.told());
         let none = UidSet::new();
         assert_eq!(
             narrow(&[SearchKey::All]),
@@ -385,8 +406,12 @@ mod tests {
     fn a_message_is_decided_as_soon_as_it_can_be() {
         let view = view();
         let body = SearchKey::Body("x".to_owned());
-        let both = Plan::new(&[seen(), body.clone()], &view);
-        let either = Plan::new(&[SearchKey::Or(Box::new(seen()), Box::new(body))], &view);
+        let both = Plan::new(&[seen(), body.clone()], &view, Timestamp(0));
+        let either = Plan::new(
+            &[SearchKey::Or(Box::new(seen()), Box::new(body))],
+            &view,
+            Timestamp(0),
+        );
         let uid = Uid::new(2).unwrap();
         let mut known = Known(vec![Some(false), None]);
         assert_eq!(both.decide(uid, &known), Some(false));
@@ -397,7 +422,7 @@ mod tests {
     }
 
     fn header_matches(key: SearchKey, header: &[u8]) -> bool {
-        let plan = Plan::new(&[key], &view());
+        let plan = Plan::new(&[key], &view(), Timestamp(0));
         let mut known = Known(vec![None]);
         plan.know_header(b"Return-Path: <a@b.example>\r\n", header, &mut known);
         known.0[0] == Some(true)

@@ -27,6 +27,7 @@ use super::command::{self, Begun, Command, Tagged};
 use super::grammar;
 use super::lexer::{LexError, Lexed, Lexer, Literal};
 use super::response::{self, Code, Condition};
+use super::revision::Revision;
 use super::verb::{self, Verb};
 use crate::limits::{
     BAD_COMMANDS_MAX, COMMAND_BYTES_MAX, IDLE_SECONDS_MAX, LOGIN_FAILURES_MAX, LOGIN_SECONDS_MAX,
@@ -86,6 +87,8 @@ impl Config {
 /// An IMAP connection without socket, clock or database.
 pub struct Session {
     config: Config,
+    /// What the client speaks.
+    revision: Revision,
     phase: Phase,
     lexer: Lexer,
     wire: Wire,
@@ -212,6 +215,7 @@ impl Session {
     pub fn new(config: Config) -> Self {
         Self {
             config,
+            revision: Revision::default(),
             phase: Phase::NotAuthenticated(NotAuthenticated::default()),
             lexer: Lexer::new(),
             wire: Wire::default(),
@@ -390,7 +394,10 @@ impl Session {
             return;
         }
         let command: Command = tagged.command;
-        self.begin(now, tagged.tag, verb, out, |cx| command::begin(command, cx));
+        let tag = tagged.tag.clone();
+        self.begin(now, tagged.tag, verb, out, |cx| {
+            command::begin(command, tag, cx)
+        });
     }
 
     fn begin(
@@ -403,6 +410,7 @@ impl Session {
     ) {
         let mut cx = cx(
             &self.config,
+            (now, self.revision),
             &mut self.phase,
             &mut self.wire,
             &mut self.tickets,
@@ -453,6 +461,7 @@ impl Session {
         };
         let mut cx = cx(
             &self.config,
+            (now, self.revision),
             &mut self.phase,
             &mut self.wire,
             &mut self.tickets,
@@ -732,6 +741,7 @@ fn note(name: &'static str, outcome: &'static str) -> Output {
 
 const fn cx<'a>(
     config: &'a Config,
+    (now, revision): (Timestamp, Revision),
     phase: &'a mut Phase,
     wire: &'a mut Wire,
     tickets: &'a mut Tickets,
@@ -739,6 +749,8 @@ const fn cx<'a>(
 ) -> Cx<'a> {
     Cx {
         config,
+        now,
+        revision,
         phase,
         wire,
         tickets,

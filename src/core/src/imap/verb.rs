@@ -173,7 +173,7 @@ pub fn of(command: &Command) -> &'static Verb {
         Command::Rename(..) => &RENAME,
         Command::Subscribe(_) => &SUBSCRIBE,
         Command::Unsubscribe(_) => &UNSUBSCRIBE,
-        Command::List { .. } => &LIST,
+        Command::List(_) => &LIST,
         Command::Lsub { .. } => &LSUB,
         Command::Namespace => &NAMESPACE,
         Command::Status(..) => &STATUS,

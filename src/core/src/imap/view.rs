@@ -21,6 +21,8 @@ pub struct View {
     held: UidSet,
     /// Messages that are `\Recent` in this session. A subset of `told`.
     recent: UidSet,
+    /// What the last SEARCH with SAVE found (RFC 5182). A subset of `told`.
+    saved: UidSet,
     /// Everything up to here was read from the log.
     through: ModSeq,
 }
@@ -43,6 +45,7 @@ impl View {
             told: uids,
             held: UidSet::new(),
             recent,
+            saved: UidSet::new(),
             through,
         }
     }
@@ -109,7 +112,9 @@ impl View {
     #[must_use]
     pub fn by_numbers(&self, set: &SequenceSet) -> Option<UidSet> {
         let exists = self.exists();
-        let numbers = numbers(set, exists);
+        let Some(numbers) = numbers(set, exists) else {
+            return Some(self.saved.clone());
+        };
         if exists == 0 || numbers.ranges().any(|(low, high)| low < 1 || high > exists) {
             return None;
         }
@@ -123,16 +128,43 @@ impl View {
             return UidSet::new();
         }
         let there = UidSet::from_ranges(std::iter::once(1..=exists));
-        self.at(&numbers(set, exists).intersection(&there))
+        match numbers(set, exists) {
+            Some(numbers) => self.at(&numbers.intersection(&there)),
+            None => self.saved.clone(),
+        }
     }
     /// The messages that a set of UIDs names; those without a number are left out. `*` is the highest
     /// UID in the mailbox (RFC 9051 §6.4.9).
     #[must_use]
     pub fn by_uids(&self, set: &SequenceSet) -> UidSet {
-        match self.told.last() {
-            Some(last) => numbers(set, last.number()).intersection(&self.told),
-            None => UidSet::new(),
+        let Some(last) = self.told.last() else {
+            return UidSet::new();
+        };
+        match numbers(set, last.number()) {
+            Some(numbers) => numbers.intersection(&self.told),
+            None => self.saved.clone(),
         }
+    }
+
+    /// The sequence numbers of messages, as a set of numbers. Those without one are left out.
+    #[must_use]
+    pub fn numbers_of(&self, uids: &UidSet) -> UidSet {
+        let ours = uids.intersection(&self.told);
+        let mut ours = ours.ranges().peekable();
+        let (mut before, mut found) = (0u32, Vec::new());
+        for (low, high) in self.told.ranges() {
+            // Runs of the told are apart, so each run of a part of them lies in one of them.
+            while let Some((from, to)) = ours.next_if(|(from, _)| *from <= high) {
+                found.push(before + (from - low) + 1..=before + (to - low) + 1);
+            }
+            before += high - low + 1;
+        }
+        UidSet::from_ranges(found)
+    }
+
+    /// SEARCH with SAVE found these.
+    pub fn save(&mut self, uids: &UidSet) {
+        self.saved = uids.intersection(&self.told);
     }
 
     /// The UIDs at places, which are sequence numbers that exist.
@@ -222,15 +254,19 @@ impl View {
         self.told = self.told.difference(uids);
         self.held = self.held.difference(uids);
         self.recent = self.recent.difference(uids);
+        self.saved = self.saved.difference(uids);
     }
 }
 
-/// A set of numbers with `*` as `last`; a range may be written either way round.
-fn numbers(set: &SequenceSet, last: u32) -> UidSet {
-    UidSet::from_ranges(set.0.iter().map(|(from, to)| {
+/// A set of numbers with `*` as `last`; a range may be written either way round. `None`: it is no numbers, but what was saved.
+fn numbers(set: &SequenceSet, last: u32) -> Option<UidSet> {
+    let SequenceSet::Ranges(ranges) = set else {
+        return None;
+    };
+    Some(UidSet::from_ranges(ranges.iter().map(|(from, to)| {
         let (from, to) = (from.unwrap_or(last), to.unwrap_or(last));
         from.min(to)..=from.max(to)
-    }))
+    })))
 }
 
 /// A place in a view; finds the numbers of ascending UIDs in one walk.
@@ -284,6 +320,43 @@ mod tests {
     }
 
     #[test]
+    fn what_was_saved_stays_the_same_messages_until_they_are_told_gone() {
+        let mut view = view(&[2, 4, 6]);
+        let saved = SequenceSet::Saved;
+        assert_eq!(view.by_numbers(&saved), Some(UidSet::new()));
+        view.save(&uids(&[4, 6, 9]));
+        assert_eq!(view.by_numbers(&saved), Some(uids(&[4, 6])));
+        assert_eq!(view.by_uids(&saved), uids(&[4, 6]));
+        let gone = change(2, ChangeKind::Vanished, &[2, 4]);
+        view.learn(&[gone], ModSeq(2), &none_own, &mut Unread::default());
+        assert_eq!(view.by_numbers_there(&saved), uids(&[4, 6]));
+        view.expunge(&uids(&[2, 4]));
+        assert_eq!(view.by_numbers(&saved), Some(uids(&[6])));
+        view.appear(&uids(&[9]));
+        assert_eq!(view.by_uids(&saved), uids(&[6]));
+        view.expunge(&uids(&[6, 9]));
+        assert_eq!(view.by_numbers(&saved), Some(UidSet::new()));
+        assert_eq!(view.by_uids(&saved), UidSet::new());
+    }
+
+    proptest! {
+        #[test]
+        fn the_numbers_of_a_set_are_those_of_its_messages(
+            told in proptest::collection::btree_set(1..60_u32, 0..40),
+            asked in proptest::collection::btree_set(1..60_u32, 0..40),
+        ) {
+            let list = |set: &std::collections::BTreeSet<u32>| set.iter().copied().collect::<Vec<_>>();
+            let view = view(&list(&told));
+            let asked = uids(&list(&asked));
+            let each: UidSet = asked
+                .iter()
+                .filter_map(|uid| Uid::new(view.seq(uid)?.0))
+                .collect();
+            prop_assert_eq!(view.numbers_of(&asked), each);
+        }
+    }
+
+    #[test]
     fn numbers_and_uids_correspond() {
         let view = view(&[3, 4, 9]);
         assert_eq!(view.uid(Seq(3)), Uid::new(9));
@@ -300,7 +373,7 @@ mod tests {
     #[test]
     fn a_number_that_does_not_exist_is_told_apart_from_a_uid_that_does_not() {
         let view = view(&[3, 4, 9]);
-        let set = |ranges: &[(Option<u32>, Option<u32>)]| SequenceSet(ranges.to_vec());
+        let set = |ranges: &[(Option<u32>, Option<u32>)]| SequenceSet::Ranges(ranges.to_vec());
         assert_eq!(view.by_numbers(&set(&[(Some(4), Some(4))])), None);
         assert_eq!(view.by_numbers(&set(&[(Some(4), None)])), None);
         assert_eq!(
@@ -314,7 +387,7 @@ mod tests {
 
     #[test]
     fn an_empty_mailbox_has_no_star() {
-        let (view, star) = (view(&[]), SequenceSet(vec![(Some(1), None)]));
+        let (view, star) = (view(&[]), SequenceSet::Ranges(vec![(Some(1), None)]));
         assert_eq!(view.by_numbers(&star), None);
         assert!(view.by_uids(&star).is_empty());
         assert!(view.by_numbers_there(&star).is_empty());
@@ -373,7 +446,7 @@ mod tests {
         ) {
             let told: Vec<u32> = told.into_iter().collect();
             let view = view(&told);
-            let set = SequenceSet(ranges.iter().map(|(a, b)| (Some(*a), Some(*b))).collect());
+            let set = SequenceSet::Ranges(ranges.iter().map(|(a, b)| (Some(*a), Some(*b))).collect());
             let mut named: Vec<u32> = Vec::new();
             let mut all_there = true;
             for (a, b) in &ranges {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use dbmail_grammar::replies::{self, Listener};
 use proptest::prelude::*;
 
 use super::*;
@@ -15,6 +16,8 @@ struct World {
     /// Accepted messages: prefix and content.
     stored: Vec<(AccountId, Bytes, Vec<u8>)>,
     seen: String,
+    /// Holds all that is sent to the grammar of replies.
+    listener: Listener,
     closed: Option<Farewell>,
     tls: bool,
     stage_fails: bool,
@@ -42,6 +45,7 @@ impl World {
             uploads: BTreeMap::new(),
             stored: Vec::new(),
             seen: String::new(),
+            listener: Listener::new(replies::lmtp()),
             closed: None,
             tls: false,
             stage_fails: false,
@@ -76,6 +80,7 @@ impl World {
             assert!(self.closed.is_none(), "{output:?} after the close");
             match output {
                 Output::Send(bytes) => {
+                    self.listener.hear(&bytes);
                     self.seen.push_str(std::str::from_utf8(&bytes).unwrap());
                     self.input(Input::Room(1 << 16));
                 }

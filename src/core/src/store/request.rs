@@ -31,6 +31,14 @@ impl SpecialUse {
         (Self::Sent, "\\Sent", 4, "Sent"),
         (Self::Trash, "\\Trash", 5, "Trash"),
     ];
+
+    /// As LIST shows it.
+    #[must_use]
+    pub fn attribute(self) -> &'static str {
+        let mut all = Self::ALL.iter();
+        all.find(|(usage, ..)| *usage == self)
+            .map_or("", |(_, attribute, ..)| attribute)
+    }
 }
 
 /// What columns of messages a page of FETCH needs.

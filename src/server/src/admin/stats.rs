@@ -168,7 +168,7 @@ fn in_words(stats: &Stats) -> String {
         stats.unused_octets(),
         none(),
     );
-    count("-", "packing of parts", stats.saved_by_packing(), none());
+    count("-", "packing", stats.saved_by_packing(), none());
     count("+", "envelopes and structures", stats.tree_octets, none());
     let per_cent = stats
         .stored_octets()

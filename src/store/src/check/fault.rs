@@ -136,6 +136,9 @@ kinds! {
     SegmentSize "segment-size"
         "a piece of the message has another length than it is noted with, so it can't be read"
         None;
+    SegmentUnreadable "segment-unreadable"
+        "a piece of the message can't be unpacked, so it can't be read"
+        None;
     SegmentPart "segment-part"
         "a part of the message is missing, so it can't be read"
         None;

@@ -531,6 +531,8 @@ pub(super) struct Segment {
     pub(super) start: u64,
     pub(super) size: u64,
     pub(super) part: Option<i64>,
+    /// How its own octets are packed.
+    pub(super) coding: i64,
     pub(super) octets: Bytes,
 }
 
@@ -540,6 +542,7 @@ pub(super) fn segment(row: &mut Row<'_>, at: usize) -> Result<Segment, Error> {
         start: row.u64(at)?,
         size: row.u64(at + 1)?,
         part: row.int_or_none(at + 2)?,
-        octets: row.bytes(at + 3)?,
+        coding: row.int(at + 3)?,
+        octets: row.bytes(at + 4)?,
     })
 }

@@ -19,9 +19,12 @@ use super::name_key;
 use crate::content::{Body, Prepared};
 use crate::db::{Db, Error, Work};
 use crate::driver::{Connection, Value, values};
+use crate::pages::laid_out;
 use crate::shared::{Kind, lock};
 use crate::sql::Sql;
 
+/// The `coding` of a segment whose octets are those of its part.
+const AS_IT_IS: i64 = 0;
 /// A part's `last_seen` is written again when it is older than this, in µs: a day (STORAGE 17).
 const SEEN_MICROSECONDS: i64 = 24 * 3_600_000_000;
 
@@ -482,13 +485,14 @@ impl<C: Connection> Db<C> {
                 .into(),
             );
             for (ordinal, segment) in message.segments.iter().enumerate() {
-                let (part, octets) = match &segment.body {
-                    Body::Inline(octets) => (None, octets.clone()),
-                    Body::Stored(part) => (Some(*part), Bytes::new()),
-                    Body::Part(part) => (parts.get(&part.hash).copied(), Bytes::new()),
+                let (part, coding, octets) = match &segment.body {
+                    Body::Inline(packing, octets) => (None, *packing, octets.clone()),
+                    Body::Stored(part) => (Some(*part), AS_IT_IS, Bytes::new()),
+                    Body::Part(part) => (parts.get(&part.hash).copied(), AS_IT_IS, Bytes::new()),
                 };
                 let (start, size) = (segment.start, segment.size);
-                segments.push(values![*id, ordinal as u64, start, size, part, octets].into());
+                let row = values![*id, ordinal as u64, start, size, part, coding, octets];
+                segments.push(row.into());
             }
         }
         let count = identities.len() as u64;
@@ -647,7 +651,11 @@ impl<C: Connection> Db<C> {
             let now = linking.now.0;
             rows.push(values![id, hash, part.size, packed, 1u32, None::<i64>, now].into());
             for (ordinal, (packing, octets)) in part.chunks.iter().enumerate() {
-                chunks.push(values![id, ordinal as u64, *packing, octets.clone()].into());
+                let ordinal = u32::try_from(ordinal).unwrap_or(u32::MAX);
+                for row in laid_out(self.dialect(), ordinal, octets.clone()) {
+                    let values = values![id, row.ordinal, *packing, row.octets, row.tail];
+                    chunks.push(values.into());
+                }
             }
         }
         Ok(Parts {

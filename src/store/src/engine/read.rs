@@ -1,5 +1,7 @@
 //! Octets of a content: the stored header, then segments, some of which are parts in chunks.
 
+use std::ops::Range;
+
 use bytes::{Bytes, BytesMut};
 use dbmail_core::limits::{CHUNK_BYTES, READ_BYTES_MAX};
 use dbmail_core::store::{Answer, ContentId, Refusal};
@@ -74,13 +76,17 @@ impl<C: Connection> Db<C> {
                 return Err(damaged("segments do not follow one another"));
             }
             match segment.part {
-                None if segment.octets.len() as u64 == segment.size => {
-                    out.extend_from_slice(&cut(&segment.octets, segment.start, from, to));
+                None => {
+                    let octets = pack::unpack(segment.coding, segment.octets.clone())
+                        .ok_or_else(|| damaged("a segment can't be unpacked"))?;
+                    if octets.len() as u64 != segment.size {
+                        return Err(damaged("a segment has not its size"));
+                    }
+                    out.extend_from_slice(&cut(&octets, segment.start, from, to));
                 }
-                None => return Err(damaged("a segment has not its size")),
                 Some(part) => {
-                    self.part(part, from - segment.start, to - segment.start, &mut out)
-                        .await?;
+                    let span = from - segment.start..to - segment.start;
+                    self.part(part, segment.size, span, &mut out).await?;
                 }
             }
         }
@@ -90,12 +96,12 @@ impl<C: Connection> Db<C> {
         Ok(out.freeze())
     }
 
-    /// Appends octets of a part.
+    /// Appends a span of the octets of a part.
     async fn part(
         &mut self,
         part: i64,
-        start: u64,
-        end: u64,
+        size: u64,
+        Range { start, end }: Range<u64>,
         out: &mut BytesMut,
     ) -> Result<(), Error> {
         const CHUNK: u64 = CHUNK_BYTES as u64;
@@ -103,6 +109,10 @@ impl<C: Connection> Db<C> {
         for number in first..=last {
             let at = number * CHUNK;
             let octets = self.chunk(part, number).await?;
+            // One of its rows may be missing, and the others would be taken for it.
+            if octets.len() as u64 != size.saturating_sub(at).min(CHUNK) {
+                return Err(damaged("a chunk has not its size"));
+            }
             out.extend_from_slice(&cut(&octets, at, start.max(at), end.min(at + CHUNK)));
         }
         Ok(())

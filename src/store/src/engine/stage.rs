@@ -5,6 +5,7 @@ use dbmail_core::store::{Refusal, Timestamp};
 
 use crate::db::{Db, Error, Work};
 use crate::driver::{Connection, Value, values};
+use crate::pages::laid_out;
 use crate::shared::Kind;
 use crate::sql::Sql;
 
@@ -69,10 +70,14 @@ impl Work for Stage {
             |id: &i64| values![*id, Value::Null, 0u32, 0u32, 0u32, self.upload, now.0].into();
         db.many(Sql::PartInsert, self.parts.iter().map(part).collect())
             .await?;
-        let chunk =
-            |c: &StagedChunk| values![c.part, c.ordinal, c.packing, c.octets.clone()].into();
-        db.many(Sql::ChunkInsert, self.chunks.iter().map(chunk).collect())
-            .await?;
+        let mut chunks = Vec::with_capacity(self.chunks.len());
+        for chunk in &self.chunks {
+            for row in laid_out(db.dialect(), chunk.ordinal, chunk.octets.clone()) {
+                let values = values![chunk.part, row.ordinal, chunk.packing, row.octets, row.tail];
+                chunks.push(values.into());
+            }
+        }
+        db.many(Sql::ChunkInsert, chunks).await?;
         let mut finished: Vec<&StagedPart> = self.finished.iter().collect();
         finished.sort_by_key(|part| part.hash);
         let mut twins = Vec::new();

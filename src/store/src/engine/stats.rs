@@ -93,7 +93,8 @@ impl<C: Connection> Db<C> {
             add!(row, stats.contents => 1, stats.content_octets => 2, stats.header_octets => 3, stats.tree_octets => 4);
             let mut rows = self.query(Sql::StatsSegments, &values![after, end]).await?;
             if let Some(row) = rows.first() {
-                add!(row, stats.segments => 0, stats.segment_octets => 1);
+                add!(row, stats.segments => 0, stats.segment_octets => 1,
+                    stats.segment_octets_arrived => 2);
             }
             after = end;
         }

@@ -34,7 +34,34 @@ pub(crate) fn statements(text: &str) -> Vec<String> {
 /// The tables that a text makes.
 pub(crate) fn tables(text: &str) -> BTreeMap<String, Table> {
     let all = statements(text);
-    all.iter().filter_map(|s| table(s)).collect()
+    let mut tables: BTreeMap<String, Table> = all.iter().filter_map(|s| table(s)).collect();
+    for (name, column) in all.iter().filter_map(|s| added(s)) {
+        let table = tables.get_mut(&name).expect("a table that is there");
+        table.columns.push(column);
+    }
+    tables
+}
+
+/// The column that a statement adds to a table.
+fn added(statement: &str) -> Option<(String, Column)> {
+    let (name, item) = statement
+        .strip_prefix("ALTER TABLE ")?
+        .split_once(" ADD ")?;
+    let item = item.strip_prefix("COLUMN ").unwrap_or(item);
+    (!item.starts_with("CONSTRAINT ")).then(|| (name.to_owned(), column(item)))
+}
+
+/// A column: its name, its type, and whether it may be NULL; a constraint may follow.
+fn column(item: &str) -> Column {
+    let (name, kind) = item.split_once(' ').expect("a type");
+    let kind = kind.split(" CONSTRAINT ").next().unwrap_or(kind);
+    let nullable = !kind.contains(" NOT NULL");
+    let kind = kind.split(" NOT NULL").next().unwrap_or(kind);
+    Column {
+        name: name.to_owned(),
+        kind: kind.trim().to_owned(),
+        nullable,
+    }
 }
 
 fn table(statement: &str) -> Option<(String, Table)> {
@@ -50,14 +77,7 @@ fn table(statement: &str) -> Option<(String, Table)> {
             let columns = columns.trim_end_matches(')').split(", ");
             table.key = columns.map(str::to_owned).collect();
         } else if !item.starts_with("CONSTRAINT ") {
-            let (name, kind) = item.split_once(' ').expect("a type");
-            let nullable = !kind.contains(" NOT NULL");
-            let kind = kind.split(" NOT NULL").next().unwrap_or(kind);
-            table.columns.push(Column {
-                name: name.to_owned(),
-                kind: kind.trim().to_owned(),
-                nullable,
-            });
+            table.columns.push(column(&item));
         }
     }
     Some((name.to_owned(), table))
@@ -91,8 +111,10 @@ pub(crate) fn identifiers(statement: &str) -> Vec<String> {
             names.extend(rest.split([' ', '(']).next().map(str::to_owned));
         }
     }
-    if let Some((_, table)) = table(statement) {
-        names.extend(table.columns.into_iter().map(|column| column.name));
+    let columns = table(statement).map(|(_, table)| table.columns);
+    let columns = columns.or_else(|| added(statement).map(|(_, column)| vec![column]));
+    if let Some(columns) = columns {
+        names.extend(columns.into_iter().map(|column| column.name));
         let constraints = statement.split("CONSTRAINT ").skip(1);
         names.extend(constraints.filter_map(|rest| rest.split(' ').next().map(str::to_owned)));
     }

@@ -116,3 +116,15 @@ fn what_is_there_is_counted_and_what_sharing_and_packing_save_is_told() {
         assert_eq!((now.contents, now.messages, now.gone), (0, 0, 0));
     });
 }
+
+#[test]
+fn what_packing_saves_is_told_of_what_is_no_part_too() {
+    on_each(async || {
+        let world = World::new().await;
+        world.append(&letter(1, 10_000)).await;
+        let now = stats(&world).await;
+        assert_eq!((now.parts, now.segment_octets_arrived), (0, 10_000));
+        let saved = now.saved_by_packing();
+        assert!((8_000..10_000).contains(&saved), "{saved}");
+    });
+}

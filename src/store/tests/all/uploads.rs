@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use dbmail_core::limits::{CHUNK_BYTES, INLINE_UPLOAD_BYTES_MAX};
-use dbmail_core::store::{FetchItems, Outcome, Refusal, Timestamp, Uid, UidSet};
+use dbmail_core::store::{Answer, FetchItems, Outcome, Refusal, Request, Timestamp, Uid, UidSet};
 use dbmail_store::{Clock, Settings};
+use dbmail_testcontainers::Kind;
 
-use super::world::{World, everything, on_each};
+use super::world::{World, everything, kind, on_each};
 
 /// Octets that do not shrink, the same for the same seed.
 fn noise(seed: u8, size: usize) -> Vec<u8> {
@@ -162,13 +163,12 @@ fn a_slice_anywhere_is_that_slice_of_the_message() {
             (size, size + 5),
             (9, 3),
         ] {
-            let request = dbmail_core::store::Request::Read {
+            let request = Request::Read {
                 content: message.content,
                 start: start as u64,
                 end: end as u64,
             };
-            let dbmail_core::store::Answer::Octets(got) = world.ask(request).await.expect("octets")
-            else {
+            let Answer::Octets(got) = world.ask(request).await.expect("octets") else {
                 panic!("no octets");
             };
             let (start, end) = (start.min(size), end.min(size));
@@ -204,7 +204,74 @@ fn one_body_in_many_messages_is_stored_once() {
         }
         assert_eq!(world.count("part WHERE state = 1"), 2);
         assert_eq!(world.count("part"), 2);
-        assert_eq!(world.count("part_chunk"), 3);
+        assert_eq!(world.count("part_chunk WHERE ordinal < 65536"), 3);
+    });
+}
+
+#[test]
+fn a_long_stretch_without_a_part_is_packed_and_comes_back() {
+    on_each(async || {
+        let world = World::new().await;
+        let text = |size: usize| {
+            let lines = (0..)
+                .flat_map(|n| format!("{n} lines of a text, one like the other\r\n").into_bytes());
+            let head = b"Received: from a by b\r\nSubject: text\r\n\r\n"
+                .iter()
+                .copied();
+            head.chain(lines.take(size)).collect::<Vec<u8>>()
+        };
+        comes_back(&world, &text(4_000), 1_000).await;
+        assert_eq!(
+            world.count("segment WHERE coding <> 0"),
+            0,
+            "short ones are kept as they are"
+        );
+        for size in [4_096, 16_383] {
+            comes_back(&world, &text(size), 1_000).await;
+        }
+        // Staged, because of the part; the text before it is too short for one.
+        comes_back(
+            &world,
+            &multipart("staged", &[text(15_000), noise(1, 2 * CHUNK_BYTES)]),
+            65_536,
+        )
+        .await;
+        assert_eq!(world.count("segment WHERE coding = 2"), 3);
+        assert_eq!(
+            world.count("segment WHERE coding = 2 AND length(octets) > seg_size / 3"),
+            0
+        );
+        let uid = world.append(&text(15_000)).await;
+        let messages = world
+            .fetch("INBOX", &UidSet::range(uid, uid), FetchItems::default())
+            .await;
+        let content = messages.first().expect("the message").content;
+        let middle = world
+            .ask(Request::Read {
+                content,
+                start: 9_000,
+                end: 9_100,
+            })
+            .await;
+        let wanted = Bytes::copy_from_slice(&text(15_000)[9_000..9_100]);
+        assert_eq!(middle, Ok(Answer::Octets(wanted)));
+    });
+}
+
+#[test]
+fn a_chunk_lies_in_rows_that_fill_the_pages_of_the_database() {
+    on_each(async || {
+        let world = World::new().await;
+        for (place, size) in (0..).zip([100 * 1024, CHUNK_BYTES + 20_000]) {
+            comes_back(&world, &multipart("chunks", &[noise(place, size)]), 65_536).await;
+            assert_eq!(world.count(&format!("part WHERE packed_size = {size}")), 1);
+        }
+        let tails = match kind() {
+            Kind::Sqlite => 0,
+            Kind::Postgres => 12 + 64 + 2,
+            Kind::MySql | Kind::MariaDb => 3,
+        };
+        assert_eq!(world.count("part_chunk WHERE tail IS NOT NULL"), tails);
     });
 }
 

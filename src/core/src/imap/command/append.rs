@@ -16,9 +16,9 @@ use crate::store::{Answer, MailboxId, MailboxName, Reply, Request, UploadId};
 
 /// A message is announced.
 pub(crate) fn begin(append: Append, literal: Literal, cx: &mut Cx<'_>) -> Begun {
-    let name = match &append.mailbox {
-        Ok(name) => name.clone(),
-        Err(why) => return Begun::Done(Completion::bad_name(*why)),
+    let name = match append.mailbox.name(cx.revision) {
+        Ok(name) => name,
+        Err(why) => return Begun::Done(Completion::bad_name(why)),
     };
     if literal.literal8 {
         return Begun::Done(Completion::bad("binary literals are not for APPEND here"));

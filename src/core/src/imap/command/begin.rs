@@ -1,8 +1,10 @@
 //! From a command to its run.
 
+use bytes::Bytes;
+
 use super::{Command, Numbers, SequenceSet};
 use super::{
-    copy, expunge, fetch, idle, list, login, mailbox, misc, search, select, status, store,
+    copy, expunge, fetch, idle, list, login, lsub, mailbox, misc, search, select, status, store,
 };
 use crate::imap::session::run::{Completion, Cx, Run, Then};
 use crate::imap::view::View;
@@ -23,7 +25,7 @@ impl From<Result<Self, Completion>> for Begun {
 }
 
 /// Begins a command that is legal in this phase.
-pub(crate) fn begin(command: Command, cx: &mut Cx<'_>) -> Begun {
+pub(crate) fn begin(command: Command, tag: Bytes, cx: &mut Cx<'_>) -> Begun {
     let ok = |text| Begun::Done(Completion::ok(text));
     match command {
         Command::Capability => misc::capability(cx),
@@ -36,28 +38,28 @@ pub(crate) fn begin(command: Command, cx: &mut Cx<'_>) -> Begun {
             login::authenticate(&mechanism, initial, cx)
         }
         Command::Login { user, password } => login::login(user, password, cx),
-        Command::Select(name) => select::begin(name, true, cx),
-        Command::Examine(name) => select::begin(name, false, cx),
-        Command::Create(name, special_use) => mailbox::create(name, special_use, cx).into(),
-        Command::Delete(name) => mailbox::delete(name, cx).into(),
-        Command::Rename(from, to) => mailbox::rename(from, to, cx).into(),
-        Command::Subscribe(name) => mailbox::subscribe(name, true, cx).into(),
-        Command::Unsubscribe(name) => mailbox::subscribe(name, false, cx).into(),
-        Command::List { reference, pattern } => list::list(&reference, &pattern, cx),
-        Command::Lsub { reference, pattern } => list::lsub(&reference, &pattern, cx),
+        Command::Select(name) => select::begin(&name, true, cx),
+        Command::Examine(name) => select::begin(&name, false, cx),
+        Command::Create(name, special_use) => mailbox::create(&name, special_use, cx).into(),
+        Command::Delete(name) => mailbox::delete(&name, cx).into(),
+        Command::Rename(from, to) => mailbox::rename(&from, &to, cx).into(),
+        Command::Subscribe(name) => mailbox::subscribe(&name, true, cx).into(),
+        Command::Unsubscribe(name) => mailbox::subscribe(&name, false, cx).into(),
+        Command::List(list) => list::list(list, cx),
+        Command::Lsub { reference, pattern } => lsub::lsub(&reference, &pattern, cx),
         Command::Namespace => list::namespace(cx),
-        Command::Status(name, items) => status::begin(name, items, cx),
+        Command::Status(name, items) => status::begin(&name, items, cx),
         // An APPEND begins when its literal is announced: here its literal was no literal.
         Command::Append(_) => Begun::Done(Completion::bad("APPEND needs a literal")),
         Command::Idle => idle::begin(cx),
         Command::Close => expunge::close(cx),
         Command::Unselect => Begun::Done(Completion::ok("UNSELECT completed").then(Then::Unselect)),
         Command::Expunge(set) => expunge::begin(set.as_ref(), cx),
-        Command::Search(search) => search::begin(&search, cx),
+        Command::Search(search) => search::begin(&search, tag, cx),
         Command::Fetch(fetch) => fetch::begin(&fetch, cx),
         Command::Store(store) => store::begin(store, cx),
-        Command::Copy(copy) => copy::begin(copy, false, cx),
-        Command::Move(copy) => copy::begin(copy, true, cx),
+        Command::Copy(copy) => copy::begin(&copy, false, cx),
+        Command::Move(copy) => copy::begin(&copy, true, cx),
     }
 }
 

@@ -6,8 +6,8 @@ use crate::imap::session::run::{Coded, Completion, Cx, Run, Step, mailbox_gone};
 use crate::store::{Answer, Copied, Refusal, Reply, Request};
 
 /// COPY, or MOVE when `moves`.
-pub(super) fn begin(copy: Copy, moves: bool, cx: &mut Cx<'_>) -> Begun {
-    let to = match copy.to {
+pub(super) fn begin(copy: &Copy, moves: bool, cx: &mut Cx<'_>) -> Begun {
+    let to = match copy.to.name(cx.revision) {
         Ok(to) => to,
         Err(why) => return Begun::Done(Completion::bad_name(why)),
     };

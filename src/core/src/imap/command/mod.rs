@@ -8,6 +8,7 @@ mod fetch;
 mod idle;
 mod list;
 mod login;
+mod lsub;
 mod mailbox;
 mod misc;
 mod once;
@@ -21,8 +22,9 @@ use bytes::Bytes;
 pub(crate) use begin::{Begun, begin};
 use begin::{named, no_such_number};
 
+use crate::imap::revision::Revision;
 use crate::mail::Section;
-use crate::store::{FlagChange, Flags, InternalDate, MailboxName, SpecialUse};
+use crate::store::{BadName, FlagChange, Flags, InternalDate, MailboxName, SpecialUse};
 
 /// A command with its tag.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,18 +35,33 @@ pub struct Tagged {
     pub command: Command,
 }
 
-/// A mailbox argument: its syntax is right; whether it can be a name is for the command to answer (NO, not BAD).
-pub type Named = Result<MailboxName, crate::store::BadName>;
+/// A mailbox argument as it was written: its syntax is right; whether it can be a name, and which, is for the command to answer (NO, not BAD).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named(pub Vec<u8>);
+
+impl Named {
+    /// The name that the client means.
+    ///
+    /// # Errors
+    /// [`BadName`] says what is wrong with it.
+    pub fn name(&self, revision: Revision) -> Result<MailboxName, BadName> {
+        revision.name(&self.0)
+    }
+}
 
 /// CREATE asked for a use that mailboxes can't be given here (`\\All`, `\\Flagged`, an unknown one), or for several: the
 /// answer is NO [USEATTR] (RFC 6154 §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnfitUse;
 
-/// Numbers as the client wrote them (RFC 9051 `sequence-set`): `None` is `*`. At most
-/// [`crate::limits::SEQUENCE_RANGES_MAX`] ranges. Whether they are sequence numbers or UIDs is for the command to say.
+/// Messages as the client names them (RFC 9051 `sequence-set`). Whether numbers are sequence numbers or UIDs is for the command to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SequenceSet(pub Vec<(Option<u32>, Option<u32>)>);
+pub enum SequenceSet {
+    /// Numbers; `None` is `*`. At most [`crate::limits::SEQUENCE_RANGES_MAX`] ranges.
+    Ranges(Vec<(Option<u32>, Option<u32>)>),
+    /// `$`: what the last SEARCH with SAVE found (RFC 5182). The same messages, whichever numbers the command speaks of.
+    Saved,
+}
 
 /// One command.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,16 +104,11 @@ pub enum Command {
     Subscribe(Named),
     /// UNSUBSCRIBE
     Unsubscribe(Named),
-    /// LIST reference pattern. Both decoded to UTF-8 from modified UTF-7.
-    List {
-        /// What patterns are relative to.
-        reference: String,
-        /// With `%` and `*`.
-        pattern: String,
-    },
+    /// LIST
+    List(List),
     /// LSUB
     Lsub {
-        /// What patterns are relative to.
+        /// What patterns are relative to, as written.
         reference: String,
         /// With `%` and `*`.
         pattern: String,
@@ -127,6 +139,41 @@ pub enum Command {
     Copy(Copy),
     /// MOVE and UID MOVE.
     Move(Copy),
+}
+
+/// LIST (RFC 9051 §6.3.9). Reference and patterns are as they were written, in UTF-8.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct List {
+    /// Which names.
+    pub select: ListSelect,
+    /// What patterns are relative to.
+    pub reference: String,
+    /// With `%` and `*`: at least one, at most [`crate::limits::LIST_PATTERNS_MAX`].
+    pub patterns: Vec<String>,
+    /// What is told beside each name.
+    pub returns: ListReturns,
+    /// It has options of either kind or a list of patterns.
+    pub extended: bool,
+}
+
+/// What names LIST is to select. REMOTE says nothing here: no mailbox is elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListSelect {
+    /// SUBSCRIBED
+    pub subscribed: bool,
+    /// SPECIAL-USE (RFC 6154)
+    pub special_use: bool,
+    /// RECURSIVEMATCH: only with one of the others.
+    pub recursive_match: bool,
+}
+
+/// What LIST is to tell. CHILDREN and SPECIAL-USE say nothing here: both are told in any case.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ListReturns {
+    /// SUBSCRIBED
+    pub subscribed: bool,
+    /// STATUS (RFC 5819); empty without it.
+    pub status: Vec<StatusItem>,
 }
 
 /// Whether a command speaks of sequence numbers or of UIDs.
@@ -246,10 +293,27 @@ pub struct Copy {
 pub struct Search {
     /// What the answer's numbers mean.
     pub numbers: Numbers,
+    /// RETURN when given (RFC 4731): the reply is an ESEARCH response with these.
+    pub returns: Option<SearchReturns>,
     /// CHARSET when given, upper case. The session refuses all but US-ASCII and UTF-8.
     pub charset: Option<String>,
     /// All must hold. At most [`crate::limits::SEARCH_KEYS_MAX`] keys in all, nested at most [`crate::limits::NESTING_MAX`] deep.
     pub keys: Vec<SearchKey>,
+}
+
+/// What SEARCH is to return (RFC 9051 §6.4.4). With none of them, and with `RETURN ()`, it is ALL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SearchReturns {
+    /// MIN
+    pub min: bool,
+    /// MAX
+    pub max: bool,
+    /// COUNT
+    pub count: bool,
+    /// ALL
+    pub all: bool,
+    /// SAVE (RFC 5182): not to be told, but to be kept for `$`.
+    pub save: bool,
 }
 
 /// A calendar date as IMAP writes it (`1-Feb-1994`), without zone.
@@ -298,6 +362,10 @@ pub enum SearchKey {
     SentOn(Date),
     /// SENTSINCE
     SentSince(Date),
+    /// OLDER (RFC 5032): seconds.
+    Older(u32),
+    /// YOUNGER
+    Younger(u32),
     /// LARGER
     Larger(u64),
     /// SMALLER

@@ -2,7 +2,7 @@
 
 use super::Begun;
 use crate::imap::session::run::{Completion, Cx, Run, Step};
-use crate::store::{Answer, Refusal, Reply, Request};
+use crate::store::{Answer, Mailbox, MailboxName, Refusal, Reply, Request};
 
 /// What the answer makes of the command.
 type Then = Box<dyn FnOnce(Reply, &mut Cx<'_>) -> Completion + Send>;
@@ -68,4 +68,48 @@ impl<T: Send> Lines<T> {
 /// A refusal as the end of a command that speaks of the selected mailbox.
 pub(super) fn here(refusal: &Refusal) -> Step {
     Completion::refused_here(refusal).into()
+}
+
+/// What the account's mailboxes, and its subscribed names that have none, make of the command.
+type Listed<T> = Box<dyn FnOnce(Vec<Mailbox>, Vec<MailboxName>) -> Lines<T> + Send>;
+
+struct Lister<T> {
+    then: Option<Listed<T>>,
+    lines: Option<Lines<T>>,
+}
+
+impl<T: Send> Run for Lister<T> {
+    fn answer(&mut self, reply: Reply, cx: &mut Cx<'_>) -> Step {
+        match (self.then.take(), reply) {
+            (Some(then), Ok(Answer::Mailboxes(mailboxes, others))) => {
+                self.lines.insert(then(mailboxes, others)).tell(cx)
+            }
+            (_, Ok(_)) | (None, _) => Completion::confused().into(),
+            (Some(_), Err(refusal)) => Completion::refused(&refusal).into(),
+        }
+    }
+    fn go_on(&mut self, cx: &mut Cx<'_>) -> Step {
+        match &mut self.lines {
+            Some(lines) => lines.tell(cx),
+            None => Step::Wait,
+        }
+    }
+}
+
+/// Asks for the mailboxes, and writes the lines that `then` makes of them.
+pub(super) fn mailboxes<T: Send + 'static>(
+    cx: &mut Cx<'_>,
+    then: impl FnOnce(Vec<Mailbox>, Vec<MailboxName>) -> Lines<T> + Send + 'static,
+) -> Begun {
+    let Some(user) = cx.phase.user() else {
+        return Begun::Done(Completion::confused());
+    };
+    let request = Request::Mailboxes {
+        account: user.account,
+    };
+    cx.ask(request);
+    Begun::Running(Box::new(Lister {
+        then: Some(Box::new(then)),
+        lines: None,
+    }))
 }

@@ -1,39 +1,49 @@
-//! SEARCH (RFC 3501 §6.4.4).
+//! SEARCH (RFC 3501 §6.4.4, RFC 9051 §6.4.4).
 //!
 //! In passes, from cheap to dear: rows, headers, contents; each over the messages that the one before left undecided. What is damaged in the store
 //! matches nothing.
 
 mod body;
+mod results;
 
-use super::{Begun, Numbers, Search};
-use crate::imap::response::{self, Code};
+use bytes::Bytes;
+
+use super::{Begun, Search};
+use crate::imap::response::{Code, Condition};
 use crate::imap::search::{Depth, Known, Plan};
 use crate::imap::session::run::{Completion, Cx, Run, Step};
 use crate::store::{Answer, FetchItems, Message, Refusal, Reply, Request, Uid, UidSet, rest_of};
 use body::{BodySearch, Wants};
+use results::{Form, Numbering};
 
 /// The charsets that are known (RFC 3501 §7.1, BADCHARSET).
 const CHARSETS: [&str; 2] = ["US-ASCII", "UTF-8"];
 
 /// SEARCH
-pub(super) fn begin(search: &Search, cx: &Cx<'_>) -> Begun {
-    let Some(selected) = cx.phase.selected() else {
+pub(super) fn begin(search: &Search, tag: Bytes, cx: &mut Cx<'_>) -> Begun {
+    let Some(selected) = cx.phase.selected_mut() else {
         return Begun::Done(Completion::confused());
+    };
+    let form = Form {
+        tag,
+        numbers: search.numbers,
+        returns: cx.revision.returns(search.returns),
     };
     if search
         .charset
         .as_deref()
         .is_some_and(|charset| !CHARSETS.contains(&charset))
     {
+        form.save(&UidSet::new(), &mut selected.view);
         return Begun::Done(Completion::no(
             Code::BadCharset(&CHARSETS),
             "texts are to be in one of these charsets",
         ));
     }
-    let plan = Plan::new(&search.keys, &selected.view);
+    let plan = Plan::new(&search.keys, &selected.view, cx.now);
     let (matched, undecided) = plan.narrow(selected.view.told());
     Begun::Running(Box::new(Searching {
-        by_uid: search.numbers == Numbers::Uid,
+        form,
         plan,
         known: Known::default(),
         matched,
@@ -47,7 +57,7 @@ pub(super) fn begin(search: &Search, cx: &Cx<'_>) -> Begun {
 }
 
 struct Searching {
-    by_uid: bool,
+    form: Form,
     plan: Plan,
     /// Of the message being looked at.
     known: Known,
@@ -75,8 +85,8 @@ enum Stage {
     Page(Depth),
     /// A content is being read.
     Body(Box<BodySearch>),
-    /// The reply is written: all up to this number of the matched were.
-    Telling(u32),
+    /// The reply is written.
+    Telling(Numbering),
 }
 
 impl Searching {
@@ -176,39 +186,26 @@ impl Searching {
         }
     }
 
-    /// Writes numbers as there is room; the line may be as long as the mailbox.
-    fn tell(&mut self, from: u32, cx: &mut Cx<'_>) -> Step {
-        let Some(selected) = cx.phase.selected() else {
-            return Completion::confused().into();
-        };
-        let rest = match Uid::new(from) {
-            Some(uid) => rest_of(&self.matched, uid),
-            None => self.matched.clone(),
-        };
-        let mut cursor = selected.view.cursor();
-        for uid in rest.iter() {
-            if cx.wire.full(cx.out) {
-                return Step::Wait;
-            }
-            let number = if self.by_uid {
-                Some(uid.number())
-            } else {
-                cursor.seq(&selected.view, uid).map(|seq| seq.0)
-            };
-            if let Some(number) = number {
-                let text = cx.wire.text();
-                text.push(b' ');
-                response::number(text, number.into());
-            }
-            self.stage = Stage::Telling(uid.number());
-        }
-        cx.wire.text().extend_from_slice(b"\r\n");
-        Completion::ok("SEARCH completed").into()
+    /// Everything is decided: keeps the result where it is to be kept, and begins the reply.
+    fn begin_reply(&self, cx: &mut Cx<'_>) -> Option<Numbering> {
+        let view = &mut cx.phase.selected_mut()?.view;
+        self.form.save(&self.matched, view);
+        Some(self.form.begin(&self.matched, view, cx.wire.text()))
     }
-}
 
-impl Run for Searching {
-    fn answer(&mut self, reply: Reply, cx: &mut Cx<'_>) -> Step {
+    /// RFC 9051 §6.4.4.1: a SEARCH with SAVE that ends in NO leaves nothing saved.
+    fn forget_saved(&self, step: Step, cx: &mut Cx<'_>) -> Step {
+        if let Step::Done(completion) = &step
+            && completion.condition == Condition::No
+            && self.form.saves()
+            && let Some(selected) = cx.phase.selected_mut()
+        {
+            selected.view.save(&UidSet::new());
+        }
+        step
+    }
+
+    fn learn(&mut self, reply: Reply, cx: &mut Cx<'_>) -> Step {
         match (std::mem::replace(&mut self.stage, Stage::Next(None)), reply) {
             (Stage::Page(depth), Ok(Answer::Messages(page))) => {
                 self.left = match page.through {
@@ -217,33 +214,36 @@ impl Run for Searching {
                 };
                 self.page = page.messages.into_iter();
                 self.stage = Stage::Looking(depth);
-                self.go_on(cx)
+                self.search_on(cx)
             }
             (Stage::Body(mut body), Ok(Answer::Octets(octets))) => {
                 body.arrived(octets);
                 self.stage = Stage::Body(body);
-                self.go_on(cx)
+                self.search_on(cx)
             }
             (Stage::Body(_), Err(Refusal::Damaged(_))) => {
                 self.stage = Stage::Looking(Depth::Content);
-                self.go_on(cx)
+                self.search_on(cx)
             }
             (_, Err(refusal)) => super::once::here(&refusal),
             (_, Ok(_)) => Completion::confused().into(),
         }
     }
 
-    fn go_on(&mut self, cx: &mut Cx<'_>) -> Step {
+    fn search_on(&mut self, cx: &mut Cx<'_>) -> Step {
         loop {
             match std::mem::replace(&mut self.stage, Stage::Next(None)) {
                 Stage::Next(Some(depth)) => self.begin_pass(depth),
-                Stage::Next(None) => {
-                    cx.text().extend_from_slice(b"* SEARCH");
-                    self.stage = Stage::Telling(0);
-                }
-                Stage::Telling(from) => {
-                    self.stage = Stage::Telling(from);
-                    return self.tell(from, cx);
+                Stage::Next(None) => match self.begin_reply(cx) {
+                    Some(numbering) => self.stage = Stage::Telling(numbering),
+                    None => return Completion::confused().into(),
+                },
+                Stage::Telling(mut numbering) => {
+                    if numbering.tell(cx) {
+                        return Completion::ok("SEARCH completed").into();
+                    }
+                    self.stage = Stage::Telling(numbering);
+                    return Step::Wait;
                 }
                 Stage::Page(depth) => {
                     self.stage = Stage::Page(depth);
@@ -266,5 +266,17 @@ impl Run for Searching {
                 },
             }
         }
+    }
+}
+
+impl Run for Searching {
+    fn answer(&mut self, reply: Reply, cx: &mut Cx<'_>) -> Step {
+        let step = self.learn(reply, cx);
+        self.forget_saved(step, cx)
+    }
+
+    fn go_on(&mut self, cx: &mut Cx<'_>) -> Step {
+        let step = self.search_on(cx);
+        self.forget_saved(step, cx)
     }
 }

@@ -2,15 +2,15 @@
 //!
 //! A SELECT that fails leaves no mailbox selected (RFC 9051 §6.3.2).
 
-use super::{Begun, Named, once};
+use super::{Begun, Named, list, once};
 use crate::imap::response::{self, Code, Condition};
 use crate::imap::session::phase::Phase;
 use crate::imap::session::run::{Completion, Cx, Then};
-use crate::store::{Answer, Keyword, Opened, Request, SystemFlags};
+use crate::store::{Answer, Keyword, Opened, Request, SystemFlags, UidSet};
 
 /// SELECT when `writable`, else EXAMINE.
-pub(super) fn begin(name: Named, writable: bool, cx: &mut Cx<'_>) -> Begun {
-    let name = match name {
+pub(super) fn begin(named: &Named, writable: bool, cx: &mut Cx<'_>) -> Begun {
+    let name = match named.name(cx.revision) {
         Ok(name) => name,
         Err(why) => return Begun::Done(left(Completion::bad_name(why), cx)),
     };
@@ -20,11 +20,20 @@ pub(super) fn begin(name: Named, writable: bool, cx: &mut Cx<'_>) -> Begun {
     let request = Request::Open {
         account: user.account,
         name,
-        claim_recent: writable,
+        claim_recent: writable && cx.revision.has_recent(),
     };
+    let written = named.0.clone();
     once::once(cx, request, move |reply, cx| match reply {
-        Ok(Answer::Opened(opened)) => {
-            tell(&opened, writable, cx.text());
+        Ok(Answer::Opened(mut opened)) => {
+            if !cx.revision.has_recent() {
+                opened.recent = UidSet::new();
+            }
+            tell_closed(cx);
+            tell(&opened, writable, cx);
+            if cx.revision.lists_selected() {
+                let mailbox = &opened.mailbox;
+                list::tell_name(&mailbox.name, mailbox.special_use, &written, cx);
+            }
             let (code, text) = if writable {
                 (Code::ReadWrite, "SELECT completed")
             } else {
@@ -40,21 +49,34 @@ pub(super) fn begin(name: Named, writable: bool, cx: &mut Cx<'_>) -> Begun {
 }
 
 /// The mailbox that was selected before is not any more.
-fn left(completion: Completion, cx: &Cx<'_>) -> Completion {
+fn left(completion: Completion, cx: &mut Cx<'_>) -> Completion {
+    tell_closed(cx);
     match (&completion.then, &*cx.phase) {
         (Then::Stay, Phase::Selected(_)) => completion.then(Then::Unselect),
         (_, _) => completion,
     }
 }
 
-fn tell(opened: &Opened, writable: bool, text: &mut Vec<u8>) {
+/// What follows is about another mailbox, or none (RFC 9051 §7.1). To clients of IMAP4rev1 too: they pass over codes that they do not know.
+fn tell_closed(cx: &mut Cx<'_>) {
+    if cx.phase.selected().is_some() {
+        let text = "the mailbox selected before is closed";
+        response::status(cx.text(), None, Condition::Ok, Some(&Code::Closed), text);
+    }
+}
+
+fn tell(opened: &Opened, writable: bool, cx: &mut Cx<'_>) {
+    let revision = cx.revision;
+    let text = cx.text();
     tell_flags(&opened.keywords, text);
     response::exists(text, opened.uids.len());
-    response::recent(text, opened.recent.len());
+    if revision.has_recent() {
+        response::recent(text, opened.recent.len());
+    }
     let mut ok = |code: &Code<'_>, words| {
         response::status(text, None, Condition::Ok, Some(code), words);
     };
-    if let Some(first) = opened.first_unseen {
+    if let Some(first) = opened.first_unseen.filter(|_| revision.has_unseen_code()) {
         let number = opened.uids.rank(first).saturating_add(1);
         ok(&Code::Unseen(number), "first message not seen");
     }

@@ -2,12 +2,13 @@
 
 use super::{Begun, Named, StatusItem, once};
 use crate::imap::response;
+use crate::imap::revision::Revision;
 use crate::imap::session::run::{Completion, Cx};
 use crate::store::{Answer, Mailbox, Request, Uid};
 
 /// STATUS
-pub(super) fn begin(name: Named, items: Vec<StatusItem>, cx: &mut Cx<'_>) -> Begun {
-    let name = match name {
+pub(super) fn begin(name: &Named, items: Vec<StatusItem>, cx: &mut Cx<'_>) -> Begun {
+    let name = match name.name(cx.revision) {
         Ok(name) => name,
         Err(why) => return Begun::Done(Completion::bad_name(why)),
     };
@@ -20,13 +21,23 @@ pub(super) fn begin(name: Named, items: Vec<StatusItem>, cx: &mut Cx<'_>) -> Beg
     };
     once::once(cx, request, move |reply, cx| match reply {
         Ok(Answer::Status(mailbox)) => {
-            let told = items.iter().map(|item| (*item, value(&mailbox, *item)));
-            response::status_data(cx.text(), mailbox.name.as_str(), told);
+            tell(&mailbox, &items, cx.revision, cx.text());
             Completion::ok("STATUS completed")
         }
         Ok(_) => Completion::confused(),
         Err(refusal) => Completion::refused(&refusal),
     })
+}
+
+/// The STATUS response.
+pub(super) fn tell(
+    mailbox: &Mailbox,
+    items: &[StatusItem],
+    revision: Revision,
+    text: &mut Vec<u8>,
+) {
+    let told = items.iter().map(|item| (*item, value(mailbox, *item)));
+    response::status_data(text, revision, mailbox.name.as_str(), told);
 }
 
 fn value(mailbox: &Mailbox, item: StatusItem) -> u64 {

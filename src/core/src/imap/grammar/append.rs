@@ -70,7 +70,8 @@ mod tests {
     use super::*;
     use crate::imap::civil;
     use crate::imap::command::Date;
-    use crate::store::{BadName, Flags, MailboxName, SystemFlags};
+    use crate::imap::command::Named;
+    use crate::store::{Flags, SystemFlags};
 
     fn made(seen: bool, dated: bool) -> Append {
         let system = if seen {
@@ -84,7 +85,7 @@ mod tests {
             day: 1,
         };
         Append {
-            mailbox: MailboxName::new("a"),
+            mailbox: Named(b"a".to_vec()),
             flags: Flags {
                 system,
                 ..Flags::default()
@@ -141,7 +142,7 @@ mod tests {
             made(false, true),
         );
         let bad_name = Append {
-            mailbox: Err(BadName::Empty),
+            mailbox: Named(Vec::new()),
             ..made(false, false)
         };
         yes("t APPEND \"\" ", bad_name);

@@ -229,7 +229,7 @@ mod tests {
     use crate::imap::command::SequenceSet;
 
     fn fetched(items: Vec<FetchItem>) -> Result<Command, usize> {
-        let set = SequenceSet(vec![(Some(1), None)]);
+        let set = SequenceSet::Ranges(vec![(Some(1), None)]);
         Ok(Command::Fetch(Fetch {
             numbers: Numbers::Sequence,
             set,
@@ -249,7 +249,7 @@ mod tests {
         ];
         let uid = Fetch {
             numbers: Numbers::Uid,
-            set: SequenceSet(vec![(Some(1), Some(1))]),
+            set: SequenceSet::Ranges(vec![(Some(1), Some(1))]),
             items: vec![I::Flags],
         };
         known(

@@ -8,12 +8,12 @@ use proptest::sample::select;
 use super::{append_prefix, command};
 use crate::imap::civil::{self, MONTHS};
 use crate::imap::command::{
-    Append, Command, Copy, Date, Fetch, FetchItem, Named, Numbers, Search, SearchKey, SequenceSet,
-    StatusItem, Store, UnfitUse,
+    Append, Command, Copy, Date, Fetch, FetchItem, List, ListReturns, ListSelect, Named, Numbers,
+    Search, SearchKey, SearchReturns, SequenceSet, StatusItem, Store, UnfitUse,
 };
 use crate::imap::{mutf7, response};
 use crate::mail::{Section, SectionText};
-use crate::store::{FlagChange, Flags, Keyword, MailboxName, SpecialUse, SystemFlags};
+use crate::store::{FlagChange, Flags, Keyword, SpecialUse, SystemFlags};
 
 /// A text and what it means.
 type Both<T> = (Vec<u8>, T);
@@ -106,19 +106,20 @@ fn text() -> impl Strategy<Value = Both<String>> {
 }
 
 fn mailbox() -> impl Strategy<Value = Both<Named>> {
-    let name = "[a-z&ü台/ ]{1,8}".prop_map(|name| (mutf7::encode(&name).into_bytes(), name));
+    let name = "[a-z&ü台/ ]{1,8}";
     let name = prop_oneof![
-        name,
-        any_case("INBOX").prop_map(|text| both(text, "INBOX".to_owned()))
+        name.prop_map(|name| mutf7::encode(&name).into_bytes()),
+        name.prop_map(String::into_bytes),
+        any_case("INBOX"),
     ];
-    name.prop_flat_map(|(written, name)| {
+    name.prop_flat_map(|written| {
         let string = string_of(written.clone()).prop_map(|(text, _)| text);
-        let atom = !written.contains(&b' ');
+        let atom = written.is_ascii() && !written.contains(&b' ');
         let atom = any::<bool>().prop_map(move |wanted| atom && wanted);
         (string, atom).prop_map(move |(string, atom)| {
             both(
                 if atom { written.clone() } else { string },
-                MailboxName::new(&name),
+                Named(written.clone()),
             )
         })
     })
@@ -131,10 +132,11 @@ fn sequence_set() -> impl Strategy<Value = Both<SequenceSet>> {
         true => (show(a), (a, a)),
         false => (format!("{}:{}", show(a), show(b)), (a, b)),
     });
-    vec(range, 1..5).prop_map(|ranges| {
+    let ranges = vec(range, 1..5).prop_map(|ranges| {
         let (texts, ranges): (Vec<_>, Vec<_>) = ranges.into_iter().unzip();
-        both(texts.join(","), SequenceSet(ranges))
-    })
+        both(texts.join(","), SequenceSet::Ranges(ranges))
+    });
+    prop_oneof![4 => ranges, 1 => Just(both("$", SequenceSet::Saved))]
 }
 
 fn numbers() -> impl Strategy<Value = Both<Numbers>> {
@@ -212,6 +214,11 @@ fn search_key() -> impl Strategy<Value = Both<SearchKey>> {
         of("SENTON", date(), Key::SentOn),
         of("BEFORE", date(), Key::Before),
         of("LARGER", number(), Key::Larger),
+        of(
+            "YOUNGER",
+            (1..=u32::MAX).prop_map(|n| both(n.to_string(), n)),
+            Key::Younger
+        ),
         of("UID", sequence_set(), Key::Uid),
         sequence_set().prop_map(|(text, set)| both(text, Key::Sequence(set))),
         (any_case("HEADER"), astring(), text()).prop_map(
@@ -238,6 +245,32 @@ fn search_key() -> impl Strategy<Value = Both<SearchKey>> {
             }),
         ]
     })
+}
+
+/// With the space after it.
+fn returns() -> impl Strategy<Value = Both<Option<SearchReturns>>> {
+    let all = any::<[bool; 5]>().prop_flat_map(|[min, max, count, all, save]| {
+        let names = [
+            ("MIN", min),
+            ("MAX", max),
+            ("COUNT", count),
+            ("ALL", all),
+            ("SAVE", save),
+        ];
+        let names = names.into_iter().filter(|(_, named)| *named);
+        let names: Vec<_> = names.map(|(name, _)| name).collect();
+        let returns = SearchReturns {
+            min,
+            max,
+            count,
+            all,
+            save,
+        };
+        Just(names)
+            .prop_shuffle()
+            .prop_map(move |names| both(format!("RETURN ({}) ", names.join(" ")), Some(returns)))
+    });
+    prop_oneof![Just(both("", None)), all]
 }
 
 fn section() -> impl Strategy<Value = Both<Section>> {
@@ -338,6 +371,44 @@ fn simple_commands() -> impl Strategy<Value = Both<Command>> {
     .prop_flat_map(|(name, command)| any_case(name).prop_map(move |n| both(n, command.clone())))
 }
 
+/// With the space after it.
+fn list_select() -> impl Strategy<Value = Both<Option<ListSelect>>> {
+    let option = select(&["SUBSCRIBED", "REMOTE", "SPECIAL-USE", "RECURSIVEMATCH"][..]);
+    let options = vec(option, 0..5).prop_filter_map("RECURSIVEMATCH alone", |options| {
+        let select = ListSelect {
+            subscribed: options.contains(&"SUBSCRIBED"),
+            special_use: options.contains(&"SPECIAL-USE"),
+            recursive_match: options.contains(&"RECURSIVEMATCH"),
+        };
+        let text = format!("({}) ", options.join(" "));
+        let fits = !select.recursive_match || select.subscribed || select.special_use;
+        fits.then(|| both(text, Some(select)))
+    });
+    prop_oneof![Just(both("", None)), options]
+}
+
+/// With the space before it.
+fn list_returns() -> impl Strategy<Value = Both<Option<ListReturns>>> {
+    let option = select(
+        &[
+            "SUBSCRIBED",
+            "Children",
+            "SPECIAL-USE",
+            "STATUS (SIZE UIDNEXT)",
+        ][..],
+    );
+    let options = vec(option, 0..5).prop_map(|options| {
+        let status = match options.contains(&"STATUS (SIZE UIDNEXT)") {
+            true => vec![StatusItem::Size, StatusItem::UidNext],
+            false => Vec::new(),
+        };
+        let subscribed = options.contains(&"SUBSCRIBED");
+        let text = format!(" RETURN ({})", options.join(" "));
+        both(text, Some(ListReturns { subscribed, status }))
+    });
+    prop_oneof![Just(both("", None)), options]
+}
+
 fn mailbox_commands() -> impl Strategy<Value = Both<Command>> {
     type Made = fn(Named) -> Command;
     let one = select(
@@ -377,21 +448,37 @@ fn mailbox_commands() -> impl Strategy<Value = Both<Command>> {
             "[a-zA-Z%*/.\\]+-]{1,6}".prop_map(|pattern| both(pattern.clone(), pattern)),
         ]
     };
-    let list = (text(), pattern(), any::<bool>()).prop_map(|(reference, pattern, lsub)| {
-        let decoded = |text: String| mutf7::decode(&text).unwrap_or(text);
-        let (a, reference) = (reference.0, decoded(reference.1));
-        let (b, pattern) = (pattern.0, decoded(pattern.1));
-        match lsub {
-            true => both(
-                put("LSUB {} {}", &[&a, &b]),
-                Command::Lsub { reference, pattern },
-            ),
-            false => both(
-                put("LIST {} {}", &[&a, &b]),
-                Command::List { reference, pattern },
-            ),
-        }
+    let lsub = (text(), pattern()).prop_map(|((a, reference), (b, pattern))| {
+        both(
+            put("LSUB {} {}", &[&a, &b]),
+            Command::Lsub { reference, pattern },
+        )
     });
+    let patterns = vec(pattern(), 1..4).prop_flat_map(|patterns| {
+        let (texts, patterns): (Vec<_>, Vec<_>) = patterns.into_iter().unzip();
+        any::<bool>().prop_map(move |several| {
+            let several = several || texts.len() > 1;
+            let text = join(&texts);
+            let text = if several { put("({})", &[&text]) } else { text };
+            (text, patterns.clone(), several)
+        })
+    });
+    let list = (list_select(), text(), patterns, list_returns()).prop_map(
+        |((a, select), (b, reference), (c, patterns, several), (d, returns))| {
+            let extended = several || select.is_some() || returns.is_some();
+            let list = List {
+                select: select.unwrap_or_default(),
+                reference,
+                patterns,
+                returns: returns.unwrap_or_default(),
+                extended,
+            };
+            both(
+                put("LIST {}{} {}{}", &[&a, &b, &c, &d]),
+                Command::List(list),
+            )
+        },
+    );
     let status = (mailbox(), any::<bool>()).prop_map(|((text, name), more)| {
         use StatusItem::{Messages, Size, UidNext};
         let (items, list) = match more {
@@ -403,7 +490,7 @@ fn mailbox_commands() -> impl Strategy<Value = Both<Command>> {
             Command::Status(name, list),
         )
     });
-    prop_oneof![one, rename, create, list, status]
+    prop_oneof![one, rename, create, list, lsub, status]
 }
 
 fn message_commands() -> impl Strategy<Value = Both<Command>> {
@@ -474,18 +561,20 @@ fn message_commands() -> impl Strategy<Value = Both<Command>> {
     );
     let expunge = sequence_set()
         .prop_map(|(text, set)| both(put("UID EXPUNGE {}", &[&text]), Command::Expunge(Some(set))));
-    let search = (numbers(), any::<bool>(), vec(search_key(), 1..4)).prop_map(
-        |((uid, numbers), charset, keys)| {
+    let search = (numbers(), returns(), any::<bool>(), vec(search_key(), 1..4)).prop_map(
+        |((uid, numbers), (options, returns), charset, keys)| {
             let (texts, keys): (Vec<_>, Vec<_>) = keys.into_iter().unzip();
             let (said, charset) = match charset {
                 true => ("CHARSET utf-8 ", Some("UTF-8".to_owned())),
                 false => ("", None),
             };
-            let text = put("{}SEARCH {}{}", &[&uid, said.as_bytes(), &join(&texts)]);
+            let pieces = [&uid[..], &options, said.as_bytes(), &join(&texts)];
+            let text = put("{}SEARCH {}{}{}", &pieces);
             both(
                 text,
                 Command::Search(Search {
                     numbers,
+                    returns,
                     charset,
                     keys,
                 }),

@@ -1,10 +1,9 @@
-//! Mailboxes: names, patterns, and the commands that speak of nothing else.
+//! Mailboxes: names, and the commands that speak of nothing else.
 
-use super::string::{astring, atom, is_atom_char, string};
+use super::string::{astring, atom, is_atom_char};
 use super::{Parsed, byte, listed, listed_or_empty, run, sp, stop};
 use crate::imap::command::{Command, Named, UnfitUse};
-use crate::imap::mutf7;
-use crate::store::{BadName, MailboxName, SpecialUse};
+use crate::store::SpecialUse;
 
 /// Most uses that CREATE may name: there are not more kinds.
 const USES_MAX: usize = 16;
@@ -14,54 +13,7 @@ const USES_MAX: usize = 16;
 /// ```
 pub(super) fn mailbox(input: &[u8]) -> Parsed<'_, Named> {
     let (rest, written) = astring(input)?;
-    Ok((rest, named(&written)))
-}
-
-/// The name that a client means.
-///
-/// Quirks: octets above 127 are taken as UTF-8 (clients of RFC 9051, and careless ones), and then `&` is an ampersand; an
-/// `&` that begins nothing like a shift sequence is an ampersand too (`R&D`), as long as no other `&` in the name does.
-/// What looks like modified UTF-7 and is not legal is no name.
-fn named(written: &[u8]) -> Named {
-    let written = std::str::from_utf8(written).map_err(|_| BadName::Character)?;
-    if !written.is_ascii() {
-        return MailboxName::new(written);
-    }
-    match mutf7::decode(written) {
-        Some(name) => MailboxName::new(&name),
-        None if mutf7::has_shift(written) => Err(BadName::Character),
-        None => MailboxName::new(written),
-    }
-}
-
-/// A pattern as UTF-8. What is not legal modified UTF-7 stands for itself (and will match little).
-///
-/// ```abnf
-/// list-mailbox    = 1*list-char / string                                  ; RFC 3501
-/// list-char       = ATOM-CHAR / list-wildcards / resp-specials
-/// ```
-fn list_mailbox(input: &[u8]) -> Parsed<'_, String> {
-    let list_char = |b| is_atom_char(b) || matches!(b, b'%' | b'*' | b']');
-    match input.first() {
-        Some(b'"' | b'{') => {
-            let (rest, pattern) = string(input)?;
-            Ok((rest, pattern_text(&pattern, input)?))
-        }
-        _ => {
-            let (rest, pattern) = run(list_char, "a mailbox pattern", input)?;
-            Ok((rest, pattern_text(pattern, input)?))
-        }
-    }
-}
-
-fn pattern_text<'a>(
-    written: &[u8],
-    input: &'a [u8],
-) -> Result<String, nom::Err<super::Stopped<'a>>> {
-    match std::str::from_utf8(written) {
-        Ok(text) => Ok(mutf7::decode(text).unwrap_or_else(|| text.to_owned())),
-        Err(_) => stop(input, "a mailbox pattern in UTF-8").map(|(_, never)| never),
-    }
+    Ok((rest, Named(written.into_owned())))
 }
 
 /// `SP mailbox`
@@ -163,84 +115,29 @@ fn use_attr(input: &[u8]) -> Parsed<'_, Option<SpecialUse>> {
     Ok((rest, known.next().map(|(special_use, ..)| *special_use)))
 }
 
-/// `SP mailbox SP list-mailbox`
-fn reference_and_pattern(input: &[u8]) -> Parsed<'_, (String, String)> {
-    let (input, ()) = sp(input)?;
-    let (rest, reference) = astring(input)?;
-    let reference = pattern_text(&reference, input)?;
-    let (rest, ()) = sp(rest)?;
-    let (rest, pattern) = list_mailbox(rest)?;
-    Ok((rest, (reference, pattern)))
-}
-
-/// ```abnf
-/// list            = "LIST" SP mailbox SP list-mailbox                     ; RFC 3501
-/// ```
-pub(super) fn list(input: &[u8]) -> Parsed<'_, Command> {
-    let (rest, (reference, pattern)) = reference_and_pattern(input)?;
-    Ok((rest, Command::List { reference, pattern }))
-}
-
-/// ```abnf
-/// lsub            = "LSUB" SP mailbox SP list-mailbox                     ; RFC 3501
-/// ```
-pub(super) fn lsub(input: &[u8]) -> Parsed<'_, Command> {
-    let (rest, (reference, pattern)) = reference_and_pattern(input)?;
-    Ok((rest, Command::Lsub { reference, pattern }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::known;
     use super::*;
 
     fn name(text: &str) -> Named {
-        Ok(MailboxName::new(text).unwrap())
+        Named(text.as_bytes().to_vec())
     }
 
     #[test]
-    fn a_mailbox_is_an_astring_in_modified_utf_7() {
+    fn a_mailbox_is_an_astring() {
         known(
             mailbox,
             &[
-                (b"inbox", Ok(name("INBOX"))),
-                (b"\"iNbOx\"", Ok(name("INBOX"))),
-                (b"{5}\r\nInbox", Ok(name("INBOX"))),
-                (b"a/b", Ok(name("a/b"))),
-                (b"Entw&APw-rfe", Ok(name("Entwürfe"))),
-                (
-                    b"\"~peter/mail/&U,BTFw-/&ZeVnLIqe-\"",
-                    Ok(name("~peter/mail/台北/日本語")),
-                ),
-                (b"A&-B", Ok(name("A&B"))),
+                (b"inbox", Ok(name("inbox"))),
+                (b"\"a b\"", Ok(name("a b"))),
+                (b"{5}\r\nInbox", Ok(name("Inbox"))),
+                (b"Entw&APw-rfe", Ok(name("Entw&APw-rfe"))),
+                ("\"ü\"".as_bytes(), Ok(name("ü"))),
+                (b"{1}\r\n\xff", Ok(Named(vec![0xff]))),
+                (b"\"\"", Ok(name(""))),
                 (b"", Err(0)),
                 (b"a%", Err(1)),
-            ],
-        );
-    }
-
-    #[test]
-    fn a_name_that_is_not_modified_utf_7_is_taken_as_it_is_when_it_can_mean_nothing_else() {
-        let character = || Err(BadName::Character);
-        known(
-            mailbox,
-            &[
-                (b"R&D", Ok(name("R&D"))),
-                (b"\"a & b\"", Ok(name("a & b"))),
-                (b"a&", Ok(name("a&"))),
-                (
-                    "\"Entwürfe & mehr\"".as_bytes(),
-                    Ok(name("Entwürfe & mehr")),
-                ),
-                ("\"ü&-\"".as_bytes(), Ok(name("ü&-"))),
-                (b"&AGE-", Ok(character())),
-                (b"R&D-1", Ok(character())),
-                (b"a&b&-", Ok(character())),
-                (b"&2D0-", Ok(character())),
-                (b"&AAA-", Ok(character())),
-                (b"{1}\r\n\xff", Ok(character())),
-                (b"\"\"", Ok(Err(BadName::Empty))),
-                (b"\"a\tb\"", Ok(character())),
             ],
         );
     }
@@ -293,40 +190,6 @@ mod tests {
                 (b"CREATE a (USE (\\Sent)", Err(21)),
                 (b"CREATE a (USE (\\Sent) USE ())", Err(22)),
                 (b"CREATE a (SIZE (1))", Err(10)),
-            ],
-        );
-    }
-
-    #[test]
-    fn list_has_a_reference_and_a_pattern() {
-        let list = |reference: &str, pattern: &str| {
-            let (reference, pattern) = (reference.to_owned(), pattern.to_owned());
-            Ok(Command::List { reference, pattern })
-        };
-        known(
-            super::super::tests::arguments,
-            &[
-                (br#"LIST "" """#, list("", "")),
-                (br#"LIST "" *"#, list("", "*")),
-                (br#"LIST a/ %]b"#, list("a/", "%]b")),
-                (br#"LIST "" "a b/%""#, list("", "a b/%")),
-                (b"LIST \"\" {1}\r\n*", list("", "*")),
-                (br#"LIST &APw-/ &APw-%"#, list("ü/", "ü%")),
-                (br#"LIST "" &APw%"#, list("", "&APw%")),
-                ("LIST \"ü\" \"ü*\"".as_bytes(), list("ü", "ü*")),
-                (br#"LIST """#, Err(7)),
-                (br#"LIST "" "#, Err(8)),
-                (br#"LIST "" (a)"#, Err(8)),
-                (br#"LIST (SUBSCRIBED) "" a"#, Err(5)),
-                (b"LIST \"\" {1}\r\n\xff", Err(8)),
-                (b"LIST {1}\r\n\xff a", Err(5)),
-                (
-                    br#"LSUB "" %"#,
-                    Ok(Command::Lsub {
-                        reference: String::new(),
-                        pattern: "%".to_owned(),
-                    }),
-                ),
             ],
         );
     }

@@ -10,6 +10,7 @@ mod date;
 mod fetch;
 mod flag;
 mod id;
+mod list;
 mod mailbox;
 mod number;
 mod search;
@@ -269,10 +270,10 @@ const COMMANDS: &Table = &[
     ("FETCH", |i| fetch::fetch(Numbers::Sequence, i)),
     ("ID", id::id),
     ("IDLE", |i| Ok((i, Command::Idle))),
-    ("LIST", mailbox::list),
+    ("LIST", list::list),
     ("LOGIN", auth::login),
     ("LOGOUT", |i| Ok((i, Command::Logout))),
-    ("LSUB", mailbox::lsub),
+    ("LSUB", list::lsub),
     ("MOVE", |i| store::r#move(Numbers::Sequence, i)),
     ("NAMESPACE", |i| Ok((i, Command::Namespace))),
     ("NOOP", |i| Ok((i, Command::Noop))),

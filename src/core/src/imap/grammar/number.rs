@@ -47,15 +47,20 @@ fn seq_number(input: &[u8]) -> Parsed<'_, Option<u32>> {
     match input {
         [b'*', rest @ ..] => Ok((rest, None)),
         [b'1'..=b'9', ..] => nz_number(input).map(|(rest, number)| (rest, Some(number))),
-        _ => stop(input, "a message number or *"),
+        _ => stop(input, "a message number, * or $"),
     }
 }
 
 /// ```abnf
 /// sequence-set    = (seq-number / seq-range) *("," sequence-set)          ; RFC 3501
+/// sequence-set    =/ seq-last-command                                     ; RFC 5182
 /// seq-range       = seq-number ":" seq-number
+/// seq-last-command = "$"
 /// ```
 pub(super) fn sequence_set(input: &[u8]) -> Parsed<'_, SequenceSet> {
+    if let Some(rest) = input.strip_prefix(b"$") {
+        return Ok((rest, SequenceSet::Saved));
+    }
     let mut ranges = Vec::new();
     let mut input = input;
     loop {
@@ -70,7 +75,7 @@ pub(super) fn sequence_set(input: &[u8]) -> Parsed<'_, SequenceSet> {
         ranges.push((first, last));
         match rest.strip_prefix(b",") {
             Some(after) => input = after,
-            None => return Ok((rest, SequenceSet(ranges))),
+            None => return Ok((rest, SequenceSet::Ranges(ranges))),
         }
     }
 }
@@ -120,7 +125,7 @@ mod tests {
     fn a_sequence_set_is_kept_as_it_is_written() {
         let set = |ranges: &[(u32, u32)]| {
             let end = |n| (n != 0).then_some(n);
-            SequenceSet(ranges.iter().map(|&(a, b)| (end(a), end(b))).collect())
+            SequenceSet::Ranges(ranges.iter().map(|&(a, b)| (end(a), end(b))).collect())
         };
         known(
             sequence_set,
@@ -138,7 +143,10 @@ mod tests {
                 (b"1,,2", Err(2)),
                 (b"1:2:3", Err(3)),
                 (b"4294967296", Err(0)),
-                (b"$", Err(0)),
+                (b"$", Ok(SequenceSet::Saved)),
+                (b"$,1", Err(1)),
+                (b"1,$", Err(2)),
+                (b"$:*", Err(1)),
                 (b"1 ,2", Err(1)),
             ],
         );
@@ -148,7 +156,8 @@ mod tests {
     fn a_sequence_set_has_at_most_so_many_ranges() {
         let many = |count: usize| vec!["1"; count].join(",").into_bytes();
         let (_, set) = sequence_set(&many(SEQUENCE_RANGES_MAX)).unwrap();
-        assert_eq!(set.0.len(), SEQUENCE_RANGES_MAX);
+        let one = (Some(1), Some(1));
+        assert_eq!(set, SequenceSet::Ranges(vec![one; SEQUENCE_RANGES_MAX]));
         assert!(sequence_set(&many(SEQUENCE_RANGES_MAX + 1)).is_err());
     }
 }

@@ -4,12 +4,15 @@ use std::cell::Cell;
 
 use super::date::date;
 use super::flag::flag_keyword;
-use super::number::{number64, sequence_set};
+use super::number::{number64, nz_number, sequence_set};
 use super::string::astring;
-use super::{Parsed, WORD_BYTES_MAX, byte, committed, run, sp, stop, word};
-use crate::imap::command::{Command, Numbers, Search, SearchKey};
+use super::{Parsed, WORD_BYTES_MAX, byte, committed, listed_or_empty, run, sp, stop, word};
+use crate::imap::command::{Command, Numbers, Search, SearchKey, SearchReturns};
 use crate::limits::{NESTING_MAX, SEARCH_KEYS_MAX};
 use crate::store::SystemFlags;
+
+/// Options that RETURN may name: each several times over.
+const RETURNS_MAX: usize = 32;
 
 /// What holds for all keys of one command.
 struct Rules {
@@ -22,14 +25,25 @@ struct Rules {
 /// Strings are UTF-8 also when no charset or US-ASCII is named: clients do so, and ASCII is UTF-8.
 ///
 /// ```abnf
-/// search          = "SEARCH" [SP "CHARSET" SP astring] 1*(SP search-key)  ; RFC 3501
+/// search          = "SEARCH" [search-return-opts] [SP "CHARSET" SP astring] 1*(SP search-key)
+///                     ; RFC 3501, 4731
+/// search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"
 /// ```
 pub(super) fn search(numbers: Numbers, input: &[u8]) -> Parsed<'_, Command> {
     let (mut input, ()) = sp(input)?;
+    let mut returns = None;
+    if let Some(rest) = after_word(b"RETURN ", input) {
+        let (rest, options) = committed(listed_or_empty(search_return_opt, RETURNS_MAX, rest))?;
+        let mut all = SearchReturns::default();
+        for set in options {
+            set(&mut all);
+        }
+        returns = Some(all);
+        (input, ()) = sp(rest)?;
+    }
     let mut charset = None;
-    let name = input.get(..8).unwrap_or_default();
-    if name.eq_ignore_ascii_case(b"CHARSET ") {
-        let (rest, written) = astring(input.get(8..).unwrap_or_default())?;
+    if let Some(rest) = after_word(b"CHARSET ", input) {
+        let (rest, written) = astring(rest)?;
         charset = Some(String::from_utf8_lossy(&written).to_ascii_uppercase());
         (input, ()) = sp(rest)?;
     }
@@ -43,10 +57,34 @@ pub(super) fn search(numbers: Numbers, input: &[u8]) -> Parsed<'_, Command> {
         input,
         Command::Search(Search {
             numbers,
+            returns,
             charset,
             keys,
         }),
     ))
+}
+
+/// What follows a word that may stand here.
+fn after_word<'a>(wanted: &[u8], input: &'a [u8]) -> Option<&'a [u8]> {
+    let (word, rest) = input.split_at_checked(wanted.len())?;
+    word.eq_ignore_ascii_case(wanted).then_some(rest)
+}
+
+/// ```abnf
+/// search-return-opt = "MIN" / "MAX" / "ALL" / "COUNT"                     ; RFC 4731
+/// search-return-opt =/ "SAVE"                                             ; RFC 5182
+/// ```
+fn search_return_opt(input: &[u8]) -> Parsed<'_, fn(&mut SearchReturns)> {
+    let (rest, name) = run(|b| b.is_ascii_alphabetic(), "an option of RETURN", input)?;
+    let option: fn(&mut SearchReturns) = match word(name, &mut [0; WORD_BYTES_MAX]) {
+        "MIN" => |returns| returns.min = true,
+        "MAX" => |returns| returns.max = true,
+        "ALL" => |returns| returns.all = true,
+        "COUNT" => |returns| returns.count = true,
+        "SAVE" => |returns| returns.save = true,
+        _ => return stop(input, "an option of RETURN that is known here"),
+    };
+    Ok((rest, option))
 }
 
 /// `search-key *(SP search-key)`
@@ -71,6 +109,7 @@ fn search_keys<'a>(rules: &Rules, depth: usize, input: &'a [u8]) -> Parsed<'a, V
 ///                   "SENTBEFORE" SP date / "SENTON" SP date / "SENTSINCE" SP date /
 ///                   "SMALLER" SP number / "UID" SP sequence-set / "UNDRAFT" / sequence-set /
 ///                   "(" search-key *(SP search-key) ")"                   ; RFC 3501; number64: RFC 9051
+/// search-key      =/ ("OLDER" / "YOUNGER") SP nz-number                   ; RFC 5032
 /// ```
 fn search_key<'a>(rules: &Rules, depth: usize, input: &'a [u8]) -> Parsed<'a, SearchKey> {
     let Some(left) = rules.keys_left.get().checked_sub(1) else {
@@ -84,7 +123,7 @@ fn search_key<'a>(rules: &Rules, depth: usize, input: &'a [u8]) -> Parsed<'a, Se
             let (rest, ()) = byte(b')', "a space or a closing parenthesis", rest)?;
             return Ok((rest, SearchKey::And(keys)));
         }
-        Some(b'0'..=b'9' | b'*') => {
+        Some(b'0'..=b'9' | b'*' | b'$') => {
             return sequence_set(input).map(|(rest, set)| (rest, SearchKey::Sequence(set)));
         }
         _ => {}
@@ -162,6 +201,8 @@ fn simple_key<'a>(
         "SENTBEFORE" => after_space(date, Key::SentBefore, rest),
         "SENTON" => after_space(date, Key::SentOn, rest),
         "SENTSINCE" => after_space(date, Key::SentSince, rest),
+        "OLDER" => after_space(nz_number, Key::Older, rest),
+        "YOUNGER" => after_space(nz_number, Key::Younger, rest),
         "LARGER" => after_space(number64, Key::Larger, rest),
         "SMALLER" => after_space(number64, Key::Smaller, rest),
         "UID" => after_space(sequence_set, Key::Uid, rest),
@@ -202,6 +243,7 @@ mod tests {
     fn found(keys: Vec<SearchKey>) -> Result<Command, usize> {
         Ok(Command::Search(Search {
             numbers: Numbers::Sequence,
+            returns: None,
             charset: None,
             keys,
         }))
@@ -214,7 +256,7 @@ mod tests {
             month: 2,
             day: 29,
         };
-        let set = || SequenceSet(vec![(Some(1), Some(2)), (None, None)]);
+        let set = || SequenceSet::Ranges(vec![(Some(1), Some(2)), (None, None)]);
         let junk = || Keyword::new("$Junk").unwrap();
         let header = |name: &str| Key::Header(name.into(), "x y".to_owned());
         for (text, key) in [
@@ -252,6 +294,10 @@ mod tests {
             ("SENTBEFORE 29-Feb-2024", Key::SentBefore(day)),
             ("SENTON 29-Feb-2024", Key::SentOn(day)),
             ("SENTSINCE 29-Feb-2024", Key::SentSince(day)),
+            ("OLDER 1", Key::Older(1)),
+            ("younger 4294967295", Key::Younger(u32::MAX)),
+            ("$", Key::Sequence(SequenceSet::Saved)),
+            ("UID $", Key::Uid(SequenceSet::Saved)),
             ("LARGER 0", Key::Larger(0)),
             ("SMALLER 9223372036854775807", Key::Smaller(i64::MAX as u64)),
             ("1:2,*", Key::Sequence(set())),
@@ -301,10 +347,54 @@ mod tests {
                 (b"SEARCH LARGER -1", Err(14)),
                 (b"SEARCH KEYWORD \\Seen", Err(15)),
                 (b"SEARCH TEXT {1}\r\n\xff", Err(12)),
-                (b"SEARCH RETURN (ALL) ALL", Err(7)),
+                (b"SEARCH OLDER 0", Err(13)),
+                (b"SEARCH YOUNGER", Err(14)),
+                (b"SEARCH RETURN", Err(7)),
+                (b"SEARCH RETURN ALL", Err(14)),
+                (b"SEARCH RETURN (ALL)", Err(19)),
+                (b"SEARCH RETURN (FIRST) ALL", Err(15)),
+                (b"SEARCH RETURN (MIN ) ALL", Err(19)),
+                (b"SEARCH RETURN (MIN) RETURN (MAX) ALL", Err(20)),
+                (b"SEARCH CHARSET UTF-8 RETURN (MIN) ALL", Err(21)),
                 (b"SEARCH CHARSET", Err(7)),
                 (b"SEARCH CHARSET UTF-8", Err(20)),
                 (b"SEARCH ALL CHARSET UTF-8 ALL", Err(11)),
+            ],
+        );
+    }
+
+    #[test]
+    fn return_says_what_is_to_be_told() {
+        let search = |returns: SearchReturns| {
+            Ok(Command::Search(Search {
+                numbers: Numbers::Sequence,
+                returns: Some(returns),
+                charset: None,
+                keys: vec![Key::All],
+            }))
+        };
+        let none = SearchReturns::default();
+        known(
+            arguments,
+            &[
+                (b"SEARCH RETURN () ALL", search(none)),
+                (
+                    b"SEARCH return (Max save) ALL",
+                    search(SearchReturns {
+                        max: true,
+                        save: true,
+                        ..none
+                    }),
+                ),
+                (
+                    b"SEARCH RETURN (COUNT MIN ALL MIN) ALL",
+                    search(SearchReturns {
+                        min: true,
+                        count: true,
+                        all: true,
+                        ..none
+                    }),
+                ),
             ],
         );
     }
@@ -316,6 +406,7 @@ mod tests {
             let keys = vec![Key::Body(text.to_owned())];
             Ok(Command::Search(Search {
                 numbers: Numbers::Uid,
+                returns: None,
                 charset,
                 keys,
             }))

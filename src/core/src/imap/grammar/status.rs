@@ -14,8 +14,13 @@ pub(super) fn status(input: &[u8]) -> Parsed<'_, Command> {
     let (input, ()) = sp(input)?;
     let (input, name) = mailbox(input)?;
     let (input, ()) = sp(input)?;
-    let (input, items) = listed(status_att, ITEMS_MAX, input)?;
+    let (input, items) = status_atts(input)?;
     Ok((input, Command::Status(name, items)))
+}
+
+/// `"(" status-att *(SP status-att) ")"`
+pub(super) fn status_atts(input: &[u8]) -> Parsed<'_, Vec<StatusItem>> {
+    listed(status_att, ITEMS_MAX, input)
 }
 
 /// ```abnf
@@ -41,13 +46,13 @@ fn status_att(input: &[u8]) -> Parsed<'_, StatusItem> {
 mod tests {
     use super::super::tests::known;
     use super::*;
-    use crate::store::MailboxName;
+    use crate::imap::command::Named;
 
     #[test]
     fn status_asks_for_items_in_the_order_written() {
         use StatusItem::{Deleted, Messages, Recent, Size, UidNext, UidValidity, Unseen};
         let status =
-            |items: &[StatusItem]| Ok(Command::Status(MailboxName::new("a"), items.to_vec()));
+            |items: &[StatusItem]| Ok(Command::Status(Named(b"a".to_vec()), items.to_vec()));
         known(
             super::super::tests::arguments,
             &[

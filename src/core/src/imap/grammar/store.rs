@@ -80,11 +80,12 @@ pub(super) fn uid_expunge(input: &[u8]) -> Parsed<'_, Command> {
 mod tests {
     use super::super::tests::{arguments, known};
     use super::*;
+    use crate::imap::command::Named;
     use crate::imap::command::SequenceSet;
-    use crate::store::{Flags, Keyword, MailboxName, SystemFlags};
+    use crate::store::{Flags, Keyword, SystemFlags};
 
     fn one() -> SequenceSet {
-        SequenceSet(vec![(Some(1), Some(1))])
+        SequenceSet::Ranges(vec![(Some(1), Some(1))])
     }
 
     #[test]
@@ -159,7 +160,7 @@ mod tests {
         let copy = |numbers| Copy {
             numbers,
             set: one(),
-            to: MailboxName::new("a"),
+            to: Named(b"a".to_vec()),
         };
         let (seq, uid) = (Numbers::Sequence, Numbers::Uid);
         known(

@@ -220,13 +220,18 @@ fn numbers(out: &mut Vec<u8>, values: &[u32]) {
 /// ```
 pub(super) fn uid_set(out: &mut Vec<u8>, set: &UidSet) {
     for (index, (first, last)) in set.ranges().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        number(out, first.into());
-        if first != last {
-            out.push(b':');
-            number(out, last.into());
-        }
+        range(out, index == 0, first, last);
+    }
+}
+
+/// One range of a set: `,5:7`, without the comma where it is the first.
+pub fn range(out: &mut Vec<u8>, is_first: bool, low: u32, high: u32) {
+    if !is_first {
+        out.push(b',');
+    }
+    number(out, low.into());
+    if low != high {
+        out.push(b':');
+        number(out, high.into());
     }
 }

@@ -1,8 +1,8 @@
 //! Responses about mailboxes.
 
-use super::{astring, number, string};
+use super::{number, string, utf8_string};
 use crate::imap::command::StatusItem;
-use crate::imap::mutf7;
+use crate::imap::revision::Revision;
 use crate::store::{Keyword, SystemFlags};
 
 /// Which of the two list responses.
@@ -14,22 +14,30 @@ pub enum Listing {
     Lsub,
 }
 
-/// A mailbox's name (UTF-8), in modified UTF-7, as an atom where it can be one.
-pub fn mailbox(out: &mut Vec<u8>, name: &str) {
-    astring(out, mutf7::encode(name).as_bytes());
+/// An extended item of a LIST response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListItem<'a> {
+    /// CHILDINFO: the selection options that something below fits.
+    ChildInfo(&'a [&'a str]),
+    /// OLDNAME: what the client called it (RFC 9051 §6.3.9.7).
+    OldName(&'a str),
 }
 
 /// `* LIST (\HasNoChildren) "/" name`. Attributes with their backslash; `separator` is none in a flat namespace.
 ///
 /// ```abnf
-/// mailbox-list    = "(" [mbx-list-flags] ")" SP (DQUOTE QUOTED-CHAR DQUOTE / nil) SP mailbox  ; RFC 3501
+/// mailbox-list    = "(" [mbx-list-flags] ")" SP (DQUOTE QUOTED-CHAR DQUOTE / nil) SP mailbox
+///                   [SP mbox-list-extended]                               ; RFC 5258
+/// mbox-list-extended = "(" [mbox-list-extended-item *(SP mbox-list-extended-item)] ")"
 /// ```
 pub fn list<'a>(
     out: &mut Vec<u8>,
+    revision: Revision,
     listing: Listing,
     attributes: impl IntoIterator<Item = &'a str>,
     separator: Option<char>,
     name: &str,
+    item: Option<ListItem<'_>>,
 ) {
     out.extend_from_slice(match listing {
         Listing::List => b"* LIST (",
@@ -44,7 +52,28 @@ pub fn list<'a>(
     out.extend_from_slice(b") ");
     delimiter(out, separator);
     out.push(b' ');
-    mailbox(out, name);
+    revision.write_name(out, name);
+    match item {
+        None => {}
+        // childinfo-extended-item = "CHILDINFO" SP "(" list-select-base-opt-quoted
+        //                           *(SP list-select-base-opt-quoted) ")"       ; RFC 5258
+        Some(ListItem::ChildInfo(options)) => {
+            out.extend_from_slice(b" (\"CHILDINFO\" (");
+            for (index, option) in options.iter().enumerate() {
+                if index > 0 {
+                    out.push(b' ');
+                }
+                string(out, option.as_bytes());
+            }
+            out.extend_from_slice(b"))");
+        }
+        // oldname-extended-item = "OLDNAME" SP "(" mailbox ")"                 ; RFC 9051
+        Some(ListItem::OldName(old)) => {
+            out.extend_from_slice(b" (\"OLDNAME\" (");
+            revision.write_name(out, old);
+            out.extend_from_slice(b"))");
+        }
+    }
     out.extend_from_slice(b"\r\n");
 }
 
@@ -62,11 +91,12 @@ fn delimiter(out: &mut Vec<u8>, separator: Option<char>) {
 /// ```
 pub fn status_data(
     out: &mut Vec<u8>,
+    revision: Revision,
     name: &str,
     items: impl IntoIterator<Item = (StatusItem, u64)>,
 ) {
     out.extend_from_slice(b"* STATUS ");
-    mailbox(out, name);
+    revision.write_name(out, name);
     out.extend_from_slice(b" (");
     for (index, (item, value)) in items.into_iter().enumerate() {
         if index > 0 {
@@ -91,7 +121,7 @@ pub fn status_data(
 /// ```abnf
 /// namespace       = nil / "(" 1*namespace-descr ")"                       ; RFC 9051
 /// ```
-pub fn namespace(out: &mut Vec<u8>, kinds: [&[(&str, Option<char>)]; 3]) {
+pub fn namespace(out: &mut Vec<u8>, revision: Revision, kinds: [&[(&str, Option<char>)]; 3]) {
     out.extend_from_slice(b"* NAMESPACE");
     for kind in kinds {
         out.push(b' ');
@@ -102,7 +132,7 @@ pub fn namespace(out: &mut Vec<u8>, kinds: [&[(&str, Option<char>)]; 3]) {
         out.push(b'(');
         for (prefix, separator) in kind {
             out.push(b'(');
-            string(out, mutf7::encode(prefix).as_bytes());
+            utf8_string(out, &revision.encode(prefix));
             out.push(b' ');
             delimiter(out, *separator);
             out.push(b')');

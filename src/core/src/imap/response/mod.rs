@@ -1,4 +1,4 @@
-//! What the server writes (RFC 3501 §7), into a buffer, as IMAP4rev1 has it.
+//! What the server writes (RFC 3501 §7, RFC 9051 §7), into a buffer. Where the revisions differ, [`super::revision`] says how.
 //!
 //! Nothing here fails: what can't be written as it is, is written in the nearest form that is legal. No CR, LF or NUL
 //! of stored data ever reaches a line: it goes into a literal, or is replaced.
@@ -8,7 +8,7 @@ mod fetch;
 mod mailbox;
 mod string;
 
-pub use code::Code;
+pub use code::{Code, range};
 pub use fetch::*;
 pub use mailbox::*;
 pub use string::*;
@@ -141,14 +141,19 @@ fn numbered(out: &mut Vec<u8>, value: u32, rest: &[u8]) {
     out.extend_from_slice(rest);
 }
 
-/// `* SEARCH 2 84 882`, all in one line however many.
-pub fn search(out: &mut Vec<u8>, numbers: impl IntoIterator<Item = u32>) {
-    out.extend_from_slice(b"* SEARCH");
-    for each in numbers {
-        out.push(b' ');
-        number(out, each.into());
+/// The beginning of `* ESEARCH (TAG "a") UID …`; what was asked for follows, and the line's end.
+///
+/// ```abnf
+/// esearch-response = "ESEARCH" [search-correlator] [SP "UID"] *(SP search-return-data)     ; RFC 4466
+/// search-correlator = SP "(" "TAG" SP tag-string ")"
+/// ```
+pub fn esearch(out: &mut Vec<u8>, tag: &[u8], by_uid: bool) {
+    out.extend_from_slice(b"* ESEARCH (TAG ");
+    string(out, tag);
+    out.push(b')');
+    if by_uid {
+        out.extend_from_slice(b" UID");
     }
-    out.extend_from_slice(b"\r\n");
 }
 
 /// `* ID ("name" "DBMail")`, or `* ID NIL`.

@@ -61,6 +61,15 @@ pub fn astring(out: &mut Vec<u8>, octets: &[u8]) {
     }
 }
 
+/// Text as a quoted string, or as a literal where it can't be one. For clients that take UTF-8 in quoted strings (RFC 9051).
+pub fn utf8_string(out: &mut Vec<u8>, text: &str) {
+    if text.contains(['\r', '\n', '\0']) || text.len() > QUOTED_BYTES_MAX {
+        literal(out, text.as_bytes());
+    } else {
+        quoted(out, text.as_bytes());
+    }
+}
+
 fn quoted(out: &mut Vec<u8>, octets: &[u8]) {
     out.reserve(octets.len() + 2);
     out.push(b'"');

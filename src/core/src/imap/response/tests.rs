@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::imap::command::StatusItem;
 use crate::imap::grammar;
+use crate::imap::revision::Revision;
 use crate::store::{
     Flags, InternalDate, Keyword, ModSeq, SystemFlags, Timestamp, Uid, UidSet, UidValidity,
 };
@@ -109,10 +110,9 @@ fn untagged_lines_are_as_in_the_rfc() {
     assert_eq!(written(|out| recent(out, 0)), "* 0 RECENT\r\n");
     assert_eq!(written(|out| expunge(out, 44)), "* 44 EXPUNGE\r\n");
     assert_eq!(
-        written(|out| search(out, [2, 84, 882])),
-        "* SEARCH 2 84 882\r\n"
+        written(|out| esearch(out, b"a]1", true)),
+        "* ESEARCH (TAG \"a]1\") UID"
     );
-    assert_eq!(written(|out| search(out, [])), "* SEARCH\r\n");
     assert_eq!(written(|out| id(out, &[])), "* ID NIL\r\n");
     assert_eq!(
         written(|out| id(out, &[("name", Some("DBMail")), ("os", None)])),
@@ -131,10 +131,12 @@ fn mailboxes_are_listed_in_modified_utf_7() {
         written(|out| {
             list(
                 out,
+                Revision::Rev1,
                 Listing::List,
                 attributes.iter().copied(),
                 separator,
                 name,
+                None,
             )
         })
     };
@@ -157,13 +159,40 @@ fn mailboxes_are_listed_in_modified_utf_7() {
         "* LIST () \"/\" \"a\\\"b\\\\c\"\r\n"
     );
     assert_eq!(line(&[], Some('/'), "[a]"), "* LIST () \"/\" \"[a]\"\r\n");
+    let old = ListItem::OldName("u\u{308}");
     assert_eq!(
-        written(|out| list(out, Listing::Lsub, [], Some('/'), "a")),
+        written(|out| list(
+            out,
+            Revision::Rev2,
+            Listing::List,
+            [],
+            Some('/'),
+            "ü",
+            Some(old)
+        )),
+        "* LIST () \"/\" \"ü\" (\"OLDNAME\" (\"u\u{308}\"))\r\n"
+    );
+    let below = ListItem::ChildInfo(&["SUBSCRIBED", "SPECIAL-USE"]);
+    assert_eq!(
+        written(|out| list(
+            out,
+            Revision::Rev1,
+            Listing::List,
+            [],
+            Some('/'),
+            "a",
+            Some(below)
+        )),
+        "* LIST () \"/\" a (\"CHILDINFO\" (\"SUBSCRIBED\" \"SPECIAL-USE\"))\r\n"
+    );
+    assert_eq!(
+        written(|out| list(out, Revision::Rev1, Listing::Lsub, [], Some('/'), "a", None)),
         "* LSUB () \"/\" a\r\n"
     );
     assert_eq!(
         written(|out| status_data(
             out,
+            Revision::Rev1,
             "blurdybloop",
             [
                 (StatusItem::Messages, 231),
@@ -174,12 +203,13 @@ fn mailboxes_are_listed_in_modified_utf_7() {
         "* STATUS blurdybloop (MESSAGES 231 UIDNEXT 44292 SIZE 1099511627776)\r\n"
     );
     assert_eq!(
-        written(|out| status_data(out, "a", [])),
+        written(|out| status_data(out, Revision::Rev1, "a", [])),
         "* STATUS a ()\r\n"
     );
     assert_eq!(
         written(|out| namespace(
             out,
+            Revision::Rev1,
             [&[("", Some('/'))], &[], &[("#a/", None), ("ü", None)]]
         )),
         "* NAMESPACE ((\"\" \"/\")) NIL ((\"#a/\" NIL)(\"&APw-\" NIL))\r\n"

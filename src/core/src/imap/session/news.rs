@@ -138,7 +138,7 @@ impl News {
             selected.view.appear(&appeared);
             response::exists(cx.wire.text(), selected.view.exists());
         }
-        if !appeared.is_empty() || self.recount {
+        if cx.revision.has_recent() && (!appeared.is_empty() || self.recount) {
             response::recent(cx.wire.text(), selected.view.recent_count());
         }
     }

@@ -6,9 +6,10 @@ use super::phase::Phase;
 use super::wire::Wire;
 use crate::imap::command::Tagged;
 use crate::imap::response::{Code, Condition};
+use crate::imap::revision::Revision;
 use crate::imap::session::Config;
 use crate::session::{Admitted, Credentials, Denied, Farewell, Output, Ticket};
-use crate::store::{Copied, Opened, Refusal, Reply, Request, UploadId};
+use crate::store::{Copied, Opened, Refusal, Reply, Request, Timestamp, UploadId};
 
 /// Hands out the names of questions, and knows the one that is open: a session asks one at a time.
 #[derive(Debug, Default)]
@@ -35,6 +36,8 @@ impl Tickets {
 /// What a command may use of its session.
 pub(crate) struct Cx<'a> {
     pub(crate) config: &'a Config,
+    pub(crate) now: Timestamp,
+    pub(crate) revision: Revision,
     pub(crate) phase: &'a mut Phase,
     pub(crate) wire: &'a mut Wire,
     pub(crate) tickets: &'a mut Tickets,

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 
+use dbmail_grammar::replies::{self, Listener};
+
 use crate::imap::{Config, Session};
 use crate::session::{
     Admitted, Credentials, Denied, Farewell, Input, Note, Output, Session as _, Ticket,
@@ -32,6 +34,8 @@ pub(crate) struct Peer {
     pub(crate) input: VecDeque<u8>,
     /// Sent by the session and not looked at yet.
     pub(crate) output: Vec<u8>,
+    /// Holds all that is sent to the grammar of responses.
+    listener: Listener,
     pub(crate) events: VecDeque<Event>,
     pub(crate) watch: Option<MailboxId>,
     pub(crate) wake: Option<Timestamp>,
@@ -95,6 +99,7 @@ impl World {
             session,
             input: VecDeque::new(),
             output: Vec::new(),
+            listener: Listener::new(replies::imap()),
             events: VecDeque::from([Event::Room(room)]),
             watch: None,
             wake: None,
@@ -281,7 +286,10 @@ impl World {
         for output in out {
             assert!(self.peers[i].closed.is_none(), "{output:?} after Close");
             match output {
-                Output::Send(bytes) => self.peers[i].output.extend_from_slice(&bytes),
+                Output::Send(bytes) => {
+                    self.peers[i].listener.hear(&bytes);
+                    self.peers[i].output.extend_from_slice(&bytes);
+                }
                 Output::Ask(ticket, request) => {
                     let failing = self.failing == Some(request.name());
                     let reply = self.answer(i, request);

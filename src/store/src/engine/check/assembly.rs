@@ -7,6 +7,7 @@ use dbmail_core::mail::Scanner;
 use super::Mend;
 use crate::check::FaultKind;
 use crate::driver::{Failure, Row};
+use crate::pack;
 use crate::upload::kept_tree;
 
 /// A content's row.
@@ -159,12 +160,7 @@ impl Assembly {
         }
         self.at = start.saturating_add(size);
         let Some(part) = segment.part else {
-            if segment.length != size {
-                let length = segment.length;
-                let what = format!("segment {ordinal} has {length} octets instead of {size}");
-                self.is_wrong(FaultKind::SegmentSize, what);
-            }
-            self.feed(&segment.octets);
+            self.own_octets(&segment);
             return None;
         };
         let Some((finished, part_size, hash)) = segment.stored else {
@@ -186,6 +182,30 @@ impl Assembly {
             size: part_size,
             hash,
         })
+    }
+
+    /// Takes a segment's own octets. What they are unpacked is seen only where octets are looked at.
+    fn own_octets(&mut self, segment: &Segment) {
+        let Segment { ordinal, size, .. } = segment;
+        let packed = segment.coding != 0;
+        if packed && !self.bodies {
+            return;
+        }
+        let octets = pack::unpack(segment.coding, segment.octets.clone());
+        let Some(octets) = octets else {
+            let what = format!("segment {ordinal} can't be unpacked");
+            return self.is_wrong(FaultKind::SegmentUnreadable, what);
+        };
+        let length = if packed {
+            i64::try_from(octets.len()).unwrap_or(i64::MAX)
+        } else {
+            segment.length
+        };
+        if length != *size {
+            let what = format!("segment {ordinal} has {length} octets instead of {size}");
+            self.is_wrong(FaultKind::SegmentSize, what);
+        }
+        self.feed(&octets);
     }
 
     /// All segments were taken: what is wrong, and what is true where that is proved.

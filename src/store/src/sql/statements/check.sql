@@ -390,6 +390,25 @@ WHERE p.id > :after AND p.id <= :through
 GROUP BY p.id, p.part_hash, p.part_size, p.packed_size, p.state
 ORDER BY p.id
 FETCH FIRST :row_count ROWS ONLY
+-- dialect: postgres
+SELECT p.id, p.part_hash, p.part_size, p.packed_size, p.state, count(CASE WHEN c.ordinal < 65536 THEN 1 END), min(c.ordinal),
+       max(CASE WHEN c.ordinal < 65536 THEN c.ordinal END),
+       CAST(coalesce(sum(length(c.octets) + coalesce(length(c.tail), 0)), 0) AS bigint),
+       CASE WHEN EXISTS (SELECT 1 FROM segment s WHERE s.part = p.id) THEN 1 ELSE 0 END
+FROM part p LEFT JOIN part_chunk c ON c.part = p.id
+WHERE p.id > :after AND p.id <= :through
+GROUP BY p.id, p.part_hash, p.part_size, p.packed_size, p.state
+ORDER BY p.id
+FETCH FIRST :row_count ROWS ONLY
+-- dialect: mysql
+SELECT p.id, p.part_hash, p.part_size, p.packed_size, p.state, count(c.part), min(c.ordinal), max(c.ordinal),
+       CAST(coalesce(sum(length(c.octets) + coalesce(length(c.tail), 0)), 0) AS bigint),
+       CASE WHEN EXISTS (SELECT 1 FROM segment s WHERE s.part = p.id) THEN 1 ELSE 0 END
+FROM part p LEFT JOIN part_chunk c ON c.part = p.id
+WHERE p.id > :after AND p.id <= :through
+GROUP BY p.id, p.part_hash, p.part_size, p.packed_size, p.state
+ORDER BY p.id
+FETCH FIRST :row_count ROWS ONLY
 
 -- statement: CheckChunkOrphans (after, through)
 SELECT 'part_chunk', x.part, count(*) FROM part_chunk x

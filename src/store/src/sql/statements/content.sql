@@ -5,9 +5,9 @@ INSERT INTO content (id, content_size, header_size, content_hash, sent_at, sent_
                      sort_keys, header)
 VALUES (:id, :content_size, :header_size, :content_hash, NULL, NULL, :envelope, :structure, NULL, :header)
 
--- statement: SegmentInsert (content, ordinal, seg_start, seg_size, part, octets: octets)
+-- statement: SegmentInsert (content, ordinal, seg_start, seg_size, part, coding, octets: octets)
 INSERT INTO segment (content, ordinal, seg_start, seg_size, part, coding, coding_line, octets)
-VALUES (:content, :ordinal, :seg_start, :seg_size, :part, 0, NULL, :octets)
+VALUES (:content, :ordinal, :seg_start, :seg_size, :part, :coding, NULL, :octets)
 
 -- statement: EmailInsert (id, content, prefix: octets)
 INSERT INTO email (id, content, prefix) VALUES (:id, :content, :prefix)
@@ -16,12 +16,23 @@ INSERT INTO email (id, content, prefix) VALUES (:id, :content, :prefix)
 SELECT content_size, header FROM content WHERE id = :content
 
 -- statement: SegmentSpan (content, span_start, span_end)
-SELECT seg_start, seg_size, part, octets FROM segment
+SELECT seg_start, seg_size, part, coding, octets FROM segment
 WHERE content = :content AND seg_start < :span_end AND seg_start + seg_size > :span_start
 ORDER BY ordinal
 
 -- statement: ChunkSpan (part, first_chunk, last_chunk)
 SELECT ordinal, packing, octets FROM part_chunk
+WHERE part = :part AND ordinal BETWEEN :first_chunk AND :last_chunk
+ORDER BY ordinal
+-- dialect: postgres
+SELECT k.ordinal, k.packing, k.octets || coalesce((
+    SELECT string_agg(t.octets || t.tail, '' ORDER BY t.ordinal) FROM part_chunk t
+    WHERE t.part = k.part AND t.ordinal BETWEEN (k.ordinal + 1) * 65536 AND (k.ordinal + 1) * 65536 + 65535), '')
+FROM part_chunk k
+WHERE k.part = :part AND k.ordinal BETWEEN :first_chunk AND :last_chunk
+ORDER BY k.ordinal
+-- dialect: mysql
+SELECT ordinal, packing, concat(octets, coalesce(tail, '')) FROM part_chunk
 WHERE part = :part AND ordinal BETWEEN :first_chunk AND :last_chunk
 ORDER BY ordinal
 
@@ -32,8 +43,9 @@ SELECT id, part_size, last_seen FROM part WHERE part_hash = :part_hash
 INSERT INTO part (id, part_hash, part_size, packed_size, state, upload, last_seen)
 VALUES (:id, :part_hash, :part_size, :packed_size, :state, :upload, :last_seen)
 
--- statement: ChunkInsert (part, ordinal, packing, octets: octets)
-INSERT INTO part_chunk (part, ordinal, packing, octets) VALUES (:part, :ordinal, :packing, :octets)
+-- Where there is a tail, and where there are further rows of a chunk: src/store/src/pages.rs.
+-- statement: ChunkInsert (part, ordinal, packing, octets: octets, tail: octets)
+INSERT INTO part_chunk (part, ordinal, packing, octets, tail) VALUES (:part, :ordinal, :packing, :octets, :tail)
 
 -- statement: PartFinish (id, part_hash: octets, part_size, packed_size, last_seen)
 UPDATE part

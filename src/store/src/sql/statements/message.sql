@@ -167,13 +167,13 @@ ORDER BY m.msg_uid
 LIMIT :row_count
 
 -- statement: FetchSegments (mailbox, low, high, size_max)
-SELECT m.msg_uid, s.seg_start, s.seg_size, s.part, s.octets
+SELECT m.msg_uid, s.seg_start, s.seg_size, s.part, s.coding, s.octets
 FROM message m JOIN email e ON e.id = m.email JOIN content c ON c.id = e.content
 JOIN segment s ON s.content = c.id
 WHERE m.mailbox = :mailbox AND m.msg_uid BETWEEN :low AND :high AND c.content_size <= :size_max
 ORDER BY m.msg_uid, s.ordinal
 -- dialect: sqlite
-SELECT m.msg_uid, s.seg_start, s.seg_size, s.part, s.octets
+SELECT m.msg_uid, s.seg_start, s.seg_size, s.part, s.coding, s.octets
 FROM message m CROSS JOIN email e ON e.id = m.email CROSS JOIN content c ON c.id = e.content
 CROSS JOIN segment s ON s.content = c.id
 WHERE m.mailbox = :mailbox AND m.msg_uid BETWEEN :low AND :high AND c.content_size <= :size_max
@@ -182,6 +182,26 @@ ORDER BY m.msg_uid, s.ordinal
 -- The chunks of the parts of the same messages, each part once.
 -- statement: FetchChunks (mailbox, low, high, size_max)
 SELECT k.part, k.ordinal, k.packing, k.octets FROM part_chunk k
+WHERE k.part IN (
+    SELECT s.part
+    FROM message m JOIN email e ON e.id = m.email JOIN content c ON c.id = e.content
+    JOIN segment s ON s.content = c.id
+    WHERE m.mailbox = :mailbox AND m.msg_uid BETWEEN :low AND :high AND c.content_size <= :size_max)
+ORDER BY k.part, k.ordinal
+-- dialect: postgres
+SELECT k.part, k.ordinal, k.packing, k.octets || coalesce((
+    SELECT string_agg(t.octets || t.tail, '' ORDER BY t.ordinal) FROM part_chunk t
+    WHERE t.part = k.part AND t.ordinal BETWEEN (k.ordinal + 1) * 65536 AND (k.ordinal + 1) * 65536 + 65535), '')
+FROM part_chunk k
+WHERE k.part IN (
+    SELECT s.part
+    FROM message m JOIN email e ON e.id = m.email JOIN content c ON c.id = e.content
+    JOIN segment s ON s.content = c.id
+    WHERE m.mailbox = :mailbox AND m.msg_uid BETWEEN :low AND :high AND c.content_size <= :size_max)
+  AND k.ordinal < 65536
+ORDER BY k.part, k.ordinal
+-- dialect: mysql
+SELECT k.part, k.ordinal, k.packing, concat(k.octets, coalesce(k.tail, '')) FROM part_chunk k
 WHERE k.part IN (
     SELECT s.part
     FROM message m JOIN email e ON e.id = m.email JOIN content c ON c.id = e.content

@@ -29,7 +29,9 @@ FROM (SELECT id, content_size, coalesce(length(header), 0) AS header_octets,
       FROM content WHERE id > :after ORDER BY id FETCH FIRST :row_count ROWS ONLY) x
 
 -- statement: StatsSegments (after, through)
-SELECT count(*), CAST(coalesce(sum(length(octets)), 0) AS bigint) FROM segment
+SELECT count(*), CAST(coalesce(sum(length(octets)), 0) AS bigint),
+       CAST(coalesce(sum(CASE WHEN part IS NULL THEN seg_size END), 0) AS bigint)
+FROM segment
 WHERE content > :after AND content <= :through
 
 -- statement: StatsParts (after, row_count)

@@ -363,6 +363,7 @@ pub(super) fn of_octets(ids: &Known) -> Vec<Planted> {
         flipped("segment", "octets", 1, format!("content = {text} AND ordinal = 0"), &[ContentBytes]),
         planted(segment("seg_start = seg_start + 1", 1), &[SegmentGap], Then::Undone(segment("seg_start = seg_start - 1", 1))),
         planted(segment("seg_size = seg_size - 1", 2), &[SegmentSize, SegmentGap], Then::Undone(segment("seg_size = seg_size + 1", 2))),
+        planted(segment("coding = 9", 2), &[SegmentUnreadable], Then::Undone(segment("coding = 0", 2))),
         unguarded(segment("part = 888", 1), &[SegmentPart], segment(&format!("part = {part}"), 1)),
         unguarded(
             "INSERT INTO segment (content, ordinal, seg_start, seg_size, coding) VALUES (888, 0, 0, 0, 0)".to_owned(),

@@ -218,7 +218,7 @@ mod tests {
     use crate::imap::command::SequenceSet;
 
     fn plan(items: Vec<FetchItem>, numbers: Numbers, messages: u32) -> Plan {
-        let set = SequenceSet(vec![(Some(1), None)]);
+        let set = SequenceSet::Ranges(vec![(Some(1), None)]);
         Plan::new(
             &Fetch {
                 numbers,

@@ -11,6 +11,8 @@ use crate::imap::session::world::World;
 struct Mirror {
     /// Messages by number: UID and flags, where told.
     messages: Vec<Option<(u32, Option<BTreeSet<String>>)>>,
+    /// The numbers of what the last SEARCH with SAVE found.
+    saved: BTreeSet<usize>,
     /// A command that uses sequence numbers is under way: no EXPUNGE may come.
     by_number: bool,
     /// No command is under way: nothing may come.
@@ -24,6 +26,10 @@ impl Mirror {
                 continue;
             };
             assert!(!self.silent, "told while no command was under way: {line}");
+            if let Some(found) = rest.strip_prefix("ESEARCH (TAG ") {
+                self.saved = numbers(found);
+                continue;
+            }
             let Some((number, rest)) = rest.split_once(' ') else {
                 continue;
             };
@@ -36,6 +42,9 @@ impl Mirror {
             } else if rest == "EXPUNGE" {
                 assert!(!self.by_number, "EXPUNGE during a command by numbers");
                 self.messages.remove(number - 1);
+                let left = self.saved.iter().filter(|saved| **saved != number);
+                let shift = |saved: &usize| saved - usize::from(*saved > number);
+                self.saved = left.map(shift).collect();
             } else if let Some(data) = rest.strip_prefix("FETCH (") {
                 self.learn(number, data);
             }
@@ -69,6 +78,16 @@ impl Mirror {
     }
 }
 
+/// The numbers of an ESEARCH response's ALL.
+fn numbers(line: &str) -> BTreeSet<usize> {
+    let set = line.split_once(" ALL ").map_or("", |(_, set)| set);
+    let ranges = set.split(',').filter(|range| !range.is_empty());
+    let ranges = ranges.map(|range| range.split_once(':').unwrap_or((range, range)));
+    ranges
+        .flat_map(|(low, high)| low.parse().unwrap()..=high.parse().unwrap())
+        .collect()
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     /// This client sends this command.
@@ -97,6 +116,9 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         Just(("UID EXPUNGE 3:6", false)),
         Just(("SEARCH DELETED", true)),
         Just(("UID SEARCH UNSEEN", false)),
+        Just(("SEARCH RETURN (ALL SAVE) NOT DELETED", true)),
+        Just(("STORE $ +FLAGS (c)", true)),
+        Just(("UID FETCH $ FLAGS", false)),
         Just(("COPY 1 INBOX", true)),
         Just(("UID MOVE 1:2 INBOX", false)),
         Just(("MOVE 1 Trash", false)),
@@ -235,7 +257,10 @@ proptest! {
         for i in 0..3 {
             clients.act(&Act::Say(i, "NOOP", false));
             clients.finish(i);
+            let kept = clients.world.ask(i, "k SEARCH RETURN (ALL) $\r\n");
+            let kept = numbers(kept.lines().next().unwrap());
             let mirror = &clients.mirrors[i];
+            prop_assert_eq!(&kept, &mirror.saved);
             prop_assert_eq!(mirror.messages.len(), truth.len());
             for (slot, (uid, flags)) in mirror.messages.iter().zip(&truth) {
                 // A message that was only announced has no UID yet.

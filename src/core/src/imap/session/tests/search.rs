@@ -94,6 +94,15 @@ fn every_kind_of_key() {
             format!("* SEARCH{space}{expected}\r\na OK SEARCH completed\r\n"),
             "{keys}"
         );
+        let counting = words
+            .join(" ")
+            .replacen("a SEARCH", "a SEARCH RETURN (COUNT)", 1);
+        let count = expected.split_whitespace().count();
+        assert_eq!(
+            world.ask(i, &counting),
+            format!("* ESEARCH (TAG \"a\") COUNT {count}\r\na OK SEARCH completed\r\n"),
+            "{keys}"
+        );
     }
 }
 

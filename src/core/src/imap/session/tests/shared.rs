@@ -27,6 +27,7 @@ fn expunges_wait_for_a_command_without_sequence_numbers() {
     insta::assert_snapshot!(world.transcript());
 }
 
+// clause: 2177-3-done
 // capability: IDLE
 #[test]
 fn idle_is_told_at_once() {
@@ -196,7 +197,9 @@ fn a_select_that_fails_leaves_nothing_selected() {
     let a = world.selected();
     let reply = world.ask(a, "1 SELECT none\r\n2 FETCH 1 UID\r\n");
     assert!(
-        reply.starts_with("1 NO [NONEXISTENT]") && reply.contains("2 BAD"),
+        reply.starts_with("* OK [CLOSED] ")
+            && reply.contains("\r\n1 NO [NONEXISTENT]")
+            && reply.contains("2 BAD"),
         "{reply}"
     );
     assert_eq!(world.peers[a].watch, None);

@@ -7,7 +7,9 @@ use crate::imap::session::world::{Event, World, loopback};
 const DIALOGUE: &str = "a LOGIN {3+}\r\nann secret\r\nb SELECT INBOX\r\nc FETCH 1:* (UID FLAGS BODY[])\r\n\
     d APPEND INBOX (\\Seen) {12+}\r\nSubject: x\r\n\r\ne IDLE\r\nDONE\r\nf SEARCH TEXT {7+}\r\nsubject\r\n\
     g STORE 1:2 +FLAGS.SILENT (\\Deleted)\r\nh XYZ {3+}\r\nabc\r\ni EXPUNGE\r\nj APPEND none {5+}\r\n12345\r\n\
-    k FETCH 1 BODY[HEADER.FIELDS (Subject)]\r\nl LIST \"\" *\r\nm LOGOUT\r\n";
+    k FETCH 1 BODY[HEADER.FIELDS (Subject)]\r\nl LIST \"\" *\r\n\
+    n SEARCH RETURN (SAVE ALL COUNT) SUBJECT {1+}\r\n2\r\no UID FETCH $ FLAGS\r\n\
+    p LIST (SUBSCRIBED) \"\" ({1+}\r\n% INBOX) RETURN (STATUS (MESSAGES SIZE))\r\nm LOGOUT\r\n";
 
 fn run(slices: &[usize], rooms: &[usize]) -> String {
     let mut world = World::new();
