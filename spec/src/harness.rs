@@ -2,10 +2,14 @@
 
 mod imap_session;
 
+use std::sync::LazyLock;
+
 use dbmail_core::imap::grammar as imap_grammar;
+use dbmail_core::limits::NESTING_MAX;
 use dbmail_core::session::{Input, Output, Session as _};
 use dbmail_core::store::{AccountId, Answer, Outcome, Refusal, Request, Resolved, Timestamp, Uid};
 use dbmail_core::{lmtp, mail};
+use dbmail_grammar::abnf::Grammar;
 use dbmail_grammar::replies::{self, Listener};
 
 use crate::imap;
@@ -13,6 +17,10 @@ pub use imap_session::imap_session;
 
 /// Octets that a session may hold ready or hand on for one input of the harness, beyond which it is not bounded.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
+
+/// Choices that make one command, beyond which a tape is cut. A search key in another takes three at the least (which half of the rule, which
+/// alternative, the case of its word): so none lies deeper than is served.
+const TAPE_MAX: usize = 3 * NESTING_MAX;
 
 /// Octets as IMAP commands: lexer and grammar. The first octet says in what slices the rest comes; the slices must make no difference.
 ///
@@ -32,6 +40,23 @@ pub fn imap_command(data: &[u8]) {
             assert!(bad.at <= text.len());
         }
     }
+}
+
+/// The choices that make a command of IMAP: what the grammar makes is read as one command, whole and in slices.
+///
+/// # Panics
+/// When it is not, or the grammar can't be read.
+pub fn imap_sentence(tape: &[u8]) {
+    static GRAMMAR: LazyLock<Result<Grammar, String>> = LazyLock::new(imap::grammar);
+    let grammar = GRAMMAR.as_ref();
+    assert!(grammar.is_ok(), "{grammar:?}");
+    let Ok(grammar) = grammar else { return };
+    let tape = tape.get(..TAPE_MAX).unwrap_or(tape);
+    let (sentence, _) = grammar.sentence("command", tape);
+    let shown = sentence.escape_ascii();
+    assert_eq!(imap::read(&sentence), imap::Reading::Command, "{shown}");
+    let slice = tape.last().copied().unwrap_or_default();
+    imap_command(&[&[slice], &sentence[..]].concat());
 }
 
 /// One line of LMTP.

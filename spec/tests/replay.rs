@@ -23,6 +23,11 @@ fn imap_commands_are_replayed() {
 }
 
 #[test]
+fn imap_sentences_are_replayed() {
+    replay("imap_sentence", harness::imap_sentence);
+}
+
+#[test]
 fn lmtp_commands_are_replayed() {
     replay("lmtp_command", harness::lmtp_command);
 }

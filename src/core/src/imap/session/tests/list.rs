@@ -186,6 +186,7 @@ fn mailboxes_of_special_use_can_be_selected() {
     insta::assert_snapshot!(world.transcript());
 }
 
+// clause: 5819-2-status, 5819-2-noselect
 // capability: LIST-STATUS
 #[test]
 fn list_tells_the_status_of_mailboxes_that_fit() {
