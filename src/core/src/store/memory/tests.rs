@@ -187,6 +187,8 @@ impl World {
             uids: uids("1:4294967295"),
             items: FetchItems {
                 flags: true,
+                modseq: true,
+                dates: true,
                 content: true,
                 ..FetchItems::default()
             },
