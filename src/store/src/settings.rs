@@ -21,7 +21,7 @@ pub struct Settings {
     pub committers: usize,
     /// Largest message, in octets; an upload past it is refused with `Limit`.
     pub message_bytes_max: u64,
-    /// How long a delivery's identity is kept, so that a repeat is recognised (STORAGE 8).
+    /// How long a delivery's identity is kept, so that a repeat is recognised (STORAGE 8); 0: none is.
     pub repeat_window_seconds: u64,
     /// The same for a message without a Received field, where a second copy looks like a repeat: only so long may a
     /// sender be waiting for the first reply. RFC 5321 §4.5.3.2.6 lets it wait ten minutes.

@@ -354,7 +354,7 @@ pub const KEYS: &[Key] = &[
         name: "repeat_window",
         kind: Kind::Time,
         default: "7d",
-        doc: "How long a delivery is remembered, so that one repeated after a lost reply does not appear twice.",
+        doc: "How long a delivery is remembered, so that one repeated after a lost reply does not appear twice. A message without a Received field is remembered for ten minutes at most: two that are alike may be meant. `0`: nothing is remembered.",
         apply: |c, v| {
             c.lmtp.repeat_window_seconds = value::seconds(v)?;
             Ok(())

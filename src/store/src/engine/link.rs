@@ -191,7 +191,8 @@ impl<C: Connection> Db<C> {
                         known.insert(key, target.clone());
                         match target {
                             Ok(target) => {
-                                let identity = identity(&to.address, reverse_path, &link.message);
+                                let identity =
+                                    self.identity(&to.address, reverse_path, &link.message);
                                 let prefix = &to.prefix;
                                 let flags = &to.flags;
                                 linking.add(
@@ -206,7 +207,8 @@ impl<C: Connection> Db<C> {
                             }
                             Err(outcome) => {
                                 // What was delivered before, was: whatever became of the account since.
-                                let identity = identity(&to.address, reverse_path, &link.message);
+                                let identity =
+                                    self.identity(&to.address, reverse_path, &link.message);
                                 let seconds = self.window(&link.message);
                                 let known = self.delivered(identity, now, seconds).await?;
                                 let outcome = match known {
@@ -297,13 +299,28 @@ impl<C: Connection> Db<C> {
         Ok(())
     }
 
-    /// How long a delivery of this message is remembered.
+    /// How long a delivery of this message is remembered; 0: it is not.
     fn window(&self, message: &Prepared) -> u64 {
+        let window = self.shared.repeat_window_seconds;
         if message.received {
-            self.shared.repeat_window_seconds
+            window
         } else {
-            self.shared.repeat_window_bare_seconds
+            window.min(self.shared.repeat_window_bare_seconds)
         }
+    }
+
+    /// By what a repeat of a delivery to an address is recognised; one that is not remembered is like no other.
+    fn identity(&self, address: &[u8], reverse_path: &[u8], message: &Prepared) -> [u8; 32] {
+        let identity = identity(address, reverse_path, message);
+        if self.window(message) > 0 {
+            return identity;
+        }
+        let mut once = blake3::Hasher::new();
+        once.update(&identity);
+        for _ in 0..4 {
+            once.update(&self.shared.draw().to_le_bytes());
+        }
+        *once.finalize().as_bytes()
     }
 
     /// What is known of an identity: `Repeated`, `RepeatOf` when it was inserted a moment ago by this very batch, or `Coming`

@@ -12,6 +12,7 @@ mod life;
 mod map;
 mod news;
 mod outage;
+mod repeat;
 mod restored;
 mod retention;
 mod schema;

@@ -81,7 +81,8 @@ impl Store {
         let window = if received_before {
             self.repeat_window_seconds
         } else {
-            self.repeat_window_bare_seconds
+            let bare = self.repeat_window_bare_seconds;
+            bare.min(self.repeat_window_seconds)
         };
         let mut appeared: Vec<(MailboxId, UidSet)> = Vec::new();
         let mut outcomes = Vec::new();
