@@ -13,6 +13,17 @@ use std::rc::Rc;
 
 use abnf::types::{Kind, Node, TerminalValues};
 
+/// Twenty thousand tapes of sixty choices, always the same ones: enough that every rule of a grammar is used by some sentence.
+pub fn tapes() -> impl Iterator<Item = Vec<u8>> {
+    let mut state = 1_u32;
+    let mut choice = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    };
+    std::iter::repeat_with(move || std::iter::repeat_with(&mut choice).take(60).collect())
+        .take(20_000)
+}
+
 /// Octets that decide what a sentence becomes. Where it ends, the first alternative and the fewest repetitions are taken.
 #[derive(Debug)]
 pub struct Tape<'a> {

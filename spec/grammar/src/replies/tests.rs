@@ -2,6 +2,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::abnf::tapes;
 
 #[test]
 fn responses_of_imap_are_recognised_or_not() {
@@ -122,14 +123,7 @@ fn every_rule_of_the_replies_is_used_by_some_sentence() {
     // A body is deep: few responses come to all that it may hold.
     for (replies, starts) in [(imap(), &["response", "body"][..]), (lmtp(), &["reply"])] {
         let mut used = BTreeSet::new();
-        let mut state = 1_u32;
-        for _ in 0..20_000 {
-            let tape: Vec<u8> = std::iter::repeat_with(|| {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                state.to_be_bytes()[0]
-            })
-            .take(60)
-            .collect();
+        for tape in tapes() {
             for start in starts {
                 used.extend(replies.grammar.sentence(start, &tape).1);
             }

@@ -8,14 +8,14 @@ use dbmail_core::store::{
     Answer, FetchItems, FlagChange, Flags, Keyword, MailboxName, Message, Opened, Request,
     SystemFlags, UidSet,
 };
-use dbmail_store::Store;
+use dbmail_store::{Settings, Store};
 
 use super::world::{World, everything, flags, on_each};
 
-/// Twelve messages, in a store that maps mailboxes of five.
-async fn mapped_world() -> World {
+/// Twelve messages in a store with these settings.
+async fn world_of_twelve(change: impl FnOnce(&mut Settings)) -> World {
     let world = World::with(|mut settings| {
-        settings.map_messages = 5;
+        change(&mut settings);
         settings
     })
     .await;
@@ -25,6 +25,16 @@ async fn mapped_world() -> World {
             .await;
     }
     world
+}
+
+/// Mailboxes of five are mapped.
+async fn mapped_world() -> World {
+    world_of_twelve(|settings| settings.map_messages = 5).await
+}
+
+/// Whatever flags can be taken from memory are.
+async fn knowing_world() -> World {
+    world_of_twelve(|settings| settings.known_messages = 1).await
 }
 
 async fn open(world: &World, store: &Store) -> Opened {
@@ -186,21 +196,6 @@ fn a_front_end_that_lags_behind_the_log_reads_the_rows() {
         assert_eq!(opened, again);
         assert_eq!(ways(&world.store), [known[0] + 1, known[1], known[2] + 1]);
     });
-}
-
-/// A front-end that takes whatever flags it can from what it knows.
-async fn knowing_world() -> World {
-    let world = World::with(|mut settings| {
-        settings.known_messages = 1;
-        settings
-    })
-    .await;
-    for n in 0..12 {
-        world
-            .append(format!("Subject: {n}\r\n\r\n").as_bytes())
-            .await;
-    }
-    world
 }
 
 async fn flags_of(world: &World, store: &Store, uids: &UidSet) -> Vec<Message> {
